@@ -1,0 +1,131 @@
+// Blocks, state certificates and proofs: what lets somebody who trusts only a committee's keys believe a record.
+//
+// The formats are those of the committee protocol from the first day; a single validator is a committee of one.
+// docs/formats/chain.md has the byte layouts.
+#pragma once
+
+#include <chain/ledger/types.hpp>
+#include <core/crypto/crypto.hpp>
+
+namespace cess::ledger {
+
+struct committee {
+    static constexpr std::uint8_t wire_version = 1;
+    std::uint64_t epoch = 0;
+    std::vector<public_key> members;
+    [[nodiscard]] std::size_t faulty_max() const noexcept { return members.empty() ? 0 : (members.size() - 1) / 3; }
+    [[nodiscard]] std::size_t quorum() const noexcept { return members.size() - faulty_max(); }  // 2f+1 where n = 3f+1
+    template <class S, class C> static void describe(S& s, C& c) { c(s.epoch, s.members); }
+    friend bool operator==(const committee&, const committee&) = default;
+};
+
+struct genesis {
+    static constexpr std::uint8_t wire_version = 1;
+    std::string name;
+    committee first;
+    shape default_geometry;
+    std::uint64_t created_unix = 0;
+    template <class S, class C> static void describe(S& s, C& c) { c(s.name, s.first, s.default_geometry, s.created_unix); }
+};
+[[nodiscard]] network_id id_of(const genesis& g);  // sha256("cess genesis v1" ‖ encode)
+
+struct block_ref {
+    std::uint64_t round = 0;
+    std::uint16_t author = 0;
+    hash256 digest;
+    template <class S, class C> static void describe(S& s, C& c) { c(s.round, s.author, s.digest); }
+    friend bool operator==(const block_ref&, const block_ref&) = default;
+};
+
+struct certificate_body {
+    static constexpr std::uint8_t wire_version = 1;
+    network_id network;
+    std::uint64_t epoch = 0;
+    block_height height;
+    hash256 commit_digest;  // chain of committed blocks: sha256(previous digest ‖ block digest)
+    hash256 state_root;
+    committee next;  // who signs from the next epoch on; the same committee until it changes
+    template <class S, class C> static void describe(S& s, C& c) { c(s.network, s.epoch, s.height, s.commit_digest, s.state_root, s.next); }
+};
+struct state_certificate {
+    static constexpr std::uint8_t wire_version = 1;
+    certificate_body body;
+    std::vector<std::pair<std::uint16_t, signature>> signatures;  // (member index, over "cess certificate v1" ‖ encode(body)), ascending
+    template <class S, class C> static void describe(S& s, C& c) { c(s.body, s.signatures); }
+};
+
+// One message type of the DAG: a signed block. A single validator writes a chain of them, each with one parent.
+struct block_body {
+    static constexpr std::uint8_t wire_version = 1;
+    network_id network;
+    std::uint64_t epoch = 0;
+    std::uint64_t round = 0;
+    std::uint16_t author = 0;
+    std::vector<block_ref> parents;
+    std::vector<block_ref> weak;
+    std::vector<signed_transaction> payload;
+    bytes coin_share;                           // empty except in coin rounds
+    std::vector<std::pair<block_height, signature>> certificate_signatures;
+    std::uint64_t durable_watermark = 0;        // highest round of its own that the author holds durably
+    template <class S, class C> static void describe(S& s, C& c) {
+        c(s.network, s.epoch, s.round, s.author, s.parents, s.weak, s.payload, s.coin_share, s.certificate_signatures, s.durable_watermark);
+    }
+};
+struct block {
+    static constexpr std::uint8_t wire_version = 1;
+    block_body body;
+    signature sig;  // over "cess block v1" ‖ sha256(encode(body))
+    template <class S, class C> static void describe(S& s, C& c) { c(s.body, s.sig); }
+};
+
+// Path in the 16-ary Merkle tree over sha256(key) (tree.hpp): proves a value, or that there is none.
+struct tree_proof {
+    static constexpr std::uint8_t wire_version = 1;
+    // From the root down: for each inner node on the path the hashes of its present children.
+    struct level {
+        std::uint16_t present = 0;         // bit i: child i exists
+        std::vector<hash256> children;     // of the present ones, ascending
+        template <class S, class C> static void describe(S& s, C& c) { c(s.present, s.children); }
+    };
+    std::vector<level> path;
+    // The leaf the path ends at, if any; for a proof of absence it is another key's.
+    std::optional<std::pair<hash256, hash256>> leaf;  // (hash of key, hash of value)
+    template <class S, class C> static void describe(S& s, C& c) { c(s.path, s.leaf); }
+};
+
+// A record with everything needed to believe it.
+struct proved_record {
+    static constexpr std::uint8_t wire_version = 1;
+    state_certificate certificate;
+    bytes key;
+    std::optional<bytes> value;
+    tree_proof proof;
+    template <class S, class C> static void describe(S& s, C& c) { c(s.certificate, s.key, s.value, s.proof); }
+};
+
+// The light client's whole state: which network, and which committee signs now. Follows handovers.
+class trust {
+public:
+    trust(network_id network, committee now) : m_network(network), m_committee(std::move(now)) {}
+    // errc::permission if the certificate is not signed by a quorum of the trusted committee of this network.
+    [[nodiscard]] result<void> check(const state_certificate& certificate) const;
+    // The record's value at certificate.body.height; nullopt = proved absent. Checks certificate and path.
+    [[nodiscard]] result<std::optional<bytes>> check(const proved_record& record) const;
+    // The value decoded; errc::not_found when proved absent.
+    template <class Record>
+    [[nodiscard]] result<Record> value_of(const proved_record& record) const {
+        TRY(auto value, check(record));
+        if (!value) return error(errc::not_found, "ledger record");
+        return wire::decode<Record>(*value);
+    }
+    // A checked certificate that names a next committee moves the trust to it.
+    result<void> follow(const state_certificate& certificate);
+    [[nodiscard]] const network_id& network() const noexcept { return m_network; }
+    [[nodiscard]] const committee& now() const noexcept { return m_committee; }
+
+private:
+    network_id m_network;
+    committee m_committee;
+};
+
+}  // namespace cess::ledger

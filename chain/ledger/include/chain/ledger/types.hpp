@@ -1,0 +1,291 @@
+// The records of the ledger and the transactions that change them: what consensus agrees on.
+//
+// Keys and values are canonical (core/wire/codec.hpp); the state's authentication tree is over hash(key) and
+// hash(value) (tree.hpp). Everything here is pure data: no Asio, no RocksDB, no clock.
+#pragma once
+
+#include <core/base/ids.hpp>
+#include <core/wire/codec.hpp>
+
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace cess::ledger {
+
+// ---- nodes -----------------------------------------------------------------------------------------------
+
+enum class node_role : std::uint8_t { storage, consensus, cache };
+inline node_role wire_enum_max(node_role) { return node_role::cache; }
+
+struct node_record {
+    static constexpr std::uint8_t wire_version = 1;
+    node_id id;
+    node_role role = node_role::storage;
+    account_id owner;
+    std::string address;         // host:port
+    std::string failure_domain;  // miners of one domain never hold two fragments of one segment
+    std::uint64_t offered = 0;   // bytes offered to the network
+    std::uint64_t committed = 0; // bytes of committed fragments it holds, kept by the ledger
+    template <class Self, class Codec>
+    static void describe(Self& self, Codec& codec) {
+        codec(self.id, self.role, self.owner, self.address, self.failure_domain, self.offered, self.committed);
+    }
+    friend bool operator==(const node_record&, const node_record&) = default;
+};
+
+// ---- volumes ---------------------------------------------------------------------------------------------
+
+enum class volume_type : std::uint8_t { filesystem, block, bucket };
+inline volume_type wire_enum_max(volume_type) { return volume_type::bucket; }
+[[nodiscard]] std::string_view to_string(volume_type type) noexcept;  // "fs", "block", "bucket"
+
+struct shape {  // k+m
+    std::uint8_t k = 2;
+    std::uint8_t m = 1;
+    template <class Self, class Codec>
+    static void describe(Self& self, Codec& codec) { codec(self.k, self.m); }
+    friend bool operator==(const shape&, const shape&) = default;
+};
+
+struct journal_member {
+    node_id miner;
+    incarnation_id incarnation;  // of its store when it was chosen: a wiped store is not that member any more
+    template <class Self, class Codec>
+    static void describe(Self& self, Codec& codec) { codec(self.miner, self.incarnation); }
+    friend bool operator==(const journal_member&, const journal_member&) = default;
+};
+
+// What the ledger granted: this process owns the volume in this term. With its proof (proof.hpp) it is the lease
+// certificate that miners follow.
+struct lease {
+    static constexpr std::uint8_t wire_version = 1;
+    volume_id volume;
+    term_number term;
+    public_key session;                   // signs journal groups and is the owner's TLS identity
+    std::string endpoint;                 // where the owner can be asked; empty after a clean release
+    std::vector<journal_member> members;  // N of them, spares included
+    std::uint8_t tolerated = 1;           // m: an append is acknowledged by tolerated+1 members
+    std::uint64_t reservation = 0;        // bytes of provisional fragments miners may take in this term, in all
+    salt256 journal_salt;                 // the journal's key is derived from the volume key and this
+    template <class Self, class Codec>
+    static void describe(Self& self, Codec& codec) {
+        codec(self.volume, self.term, self.session, self.endpoint, self.members, self.tolerated, self.reservation, self.journal_salt);
+    }
+    friend bool operator==(const lease&, const lease&) = default;
+};
+
+// Where a segment is and how it is sealed. `number` is unique in its lineage for ever.
+struct segment_record {
+    static constexpr std::uint8_t wire_version = 1;
+    volume_id lineage;
+    segment_number number;
+    segment_id id;
+    shape geometry;
+    std::uint64_t length = 0;      // plain bytes
+    std::uint32_t block_size = 0;  // plain bytes an AEAD block
+    std::uint32_t key_generation = 0;
+    salt256 salt;
+    std::vector<node_id> holders;  // [i] holds fragment i
+    sequence_number birth;         // first change that used it
+    sequence_number death;         // first change after which the head no longer did; 0 = alive
+    template <class Self, class Codec>
+    static void describe(Self& self, Codec& codec) {
+        codec(self.lineage, self.number, self.id, self.geometry, self.length, self.block_size, self.key_generation, self.salt,
+              self.holders, self.birth, self.death);
+    }
+    friend bool operator==(const segment_record&, const segment_record&) = default;
+};
+
+// A volume's state at a checkpoint.
+struct root {
+    static constexpr std::uint8_t wire_version = 1;
+    sequence_number sequence;  // of the last change it contains; 0 = the empty volume
+    term_number term;          // that committed it
+    entry_index journal_base;  // first entry of that term's journal that is not contained; older ones may be trimmed
+    std::optional<segment_record> manifest;  // none = the empty volume
+    template <class Self, class Codec>
+    static void describe(Self& self, Codec& codec) { codec(self.sequence, self.term, self.journal_base, self.manifest); }
+    friend bool operator==(const root&, const root&) = default;
+};
+
+struct wrapped_key {  // a volume key, sealed for the owner's account
+    volume_id lineage;
+    std::uint32_t generation = 0;
+    bytes box;
+    template <class Self, class Codec>
+    static void describe(Self& self, Codec& codec) { codec(self.lineage, self.generation, self.box); }
+    friend bool operator==(const wrapped_key&, const wrapped_key&) = default;
+};
+
+struct view_ref {
+    volume_id volume;
+    std::string name;
+    template <class Self, class Codec>
+    static void describe(Self& self, Codec& codec) { codec(self.volume, self.name); }
+    friend bool operator==(const view_ref&, const view_ref&) = default;
+};
+
+struct volume_record {
+    static constexpr std::uint8_t wire_version = 1;
+    volume_id id;
+    account_id owner;
+    std::string name;
+    volume_type type = volume_type::filesystem;
+    std::uint64_t size = 0;        // bytes; a limit for fs and bucket (0 = none), the device's size for block
+    std::uint32_t block_size = 0;  // AEAD block
+    shape geometry;
+    std::vector<wrapped_key> keyring;  // the last entry seals new data
+    term_number term;                  // of the newest lease; 0 = never opened
+    // The leases whose journals may still hold changes that no final root contains, oldest first; the last is the current one.
+    std::vector<lease> leases;
+    root head;
+    std::optional<view_ref> base;  // a clone's parent view
+    std::uint64_t used = 0;        // plain bytes of live committed segments
+    template <class Self, class Codec>
+    static void describe(Self& self, Codec& codec) {
+        codec(self.id, self.owner, self.name, self.type, self.size, self.block_size, self.geometry, self.keyring, self.term,
+              self.leases, self.head, self.base, self.used);
+    }
+    friend bool operator==(const volume_record&, const volume_record&) = default;
+};
+
+enum class view_kind : std::uint8_t { snapshot, clone_base };
+inline view_kind wire_enum_max(view_kind) { return view_kind::clone_base; }
+
+struct view_record {
+    static constexpr std::uint8_t wire_version = 1;
+    volume_id volume;
+    std::string name;
+    view_kind kind = view_kind::snapshot;
+    root at;
+    std::uint64_t size = 0;          // of the volume when taken
+    std::uint64_t created_unix = 0;  // seconds, as the owner said
+    std::vector<wrapped_key> keyring;
+    std::uint32_t clones = 0;        // clones that stand on it; it cannot be deleted while there are any
+    template <class Self, class Codec>
+    static void describe(Self& self, Codec& codec) {
+        codec(self.volume, self.name, self.kind, self.at, self.size, self.created_unix, self.keyring, self.clones);
+    }
+    friend bool operator==(const view_record&, const view_record&) = default;
+};
+
+// A segment that nothing needs any more: with its proof, the order that lets its holders delete.
+struct freed_record {
+    static constexpr std::uint8_t wire_version = 1;
+    segment_id id;
+    block_height since;
+    std::vector<node_id> holders;
+    template <class Self, class Codec>
+    static void describe(Self& self, Codec& codec) { codec(self.id, self.since, self.holders); }
+    friend bool operator==(const freed_record&, const freed_record&) = default;
+};
+
+// ---- transactions ----------------------------------------------------------------------------------------
+
+struct register_node { node_record node; template <class S, class C> static void describe(S& s, C& c) { c(s.node); } };
+struct create_volume {
+    volume_id id;  // chosen at random by the client
+    std::string name;
+    volume_type type = volume_type::filesystem;
+    std::uint64_t size = 0;
+    std::uint32_t block_size = 0;
+    shape geometry;
+    std::vector<wrapped_key> keyring;
+    std::optional<view_ref> base;  // a clone; the view's volume must belong to the same account
+    template <class S, class C> static void describe(S& s, C& c) { c(s.id, s.name, s.type, s.size, s.block_size, s.geometry, s.keyring, s.base); }
+};
+struct rename_volume { volume_id volume; std::string name; template <class S, class C> static void describe(S& s, C& c) { c(s.volume, s.name); } };
+struct resize_volume { volume_id volume; std::uint64_t size = 0; template <class S, class C> static void describe(S& s, C& c) { c(s.volume, s.size); } };
+// Refused while it has snapshots or clones stand on it. Frees its segments in bounded steps (`reap`).
+struct delete_volume { volume_id volume; template <class S, class C> static void describe(S& s, C& c) { c(s.volume); } };
+// Compare-and-swap on the term: granted as term `expected`+1.
+struct take_lease {
+    volume_id volume;
+    term_number expected;
+    public_key session;
+    std::string endpoint;
+    std::vector<journal_member> members;
+    std::uint64_t reservation = 0;
+    salt256 journal_salt;
+    template <class S, class C> static void describe(S& s, C& c) { c(s.volume, s.expected, s.session, s.endpoint, s.members, s.reservation, s.journal_salt); }
+};
+struct release_lease { volume_id volume; term_number term; template <class S, class C> static void describe(S& s, C& c) { c(s.volume, s.term); } };
+struct extend_reservation { volume_id volume; term_number term; std::uint64_t reservation = 0; template <class S, class C> static void describe(S& s, C& c) { c(s.volume, s.term, s.reservation); } };
+// Registers finished segments without moving the root: large checkpoints go in bounded steps.
+struct add_segments {
+    volume_id volume;
+    term_number term;
+    std::vector<segment_record> segments;
+    template <class S, class C> static void describe(S& s, C& c) { c(s.volume, s.term, s.segments); }
+};
+struct segment_death {
+    segment_number number;
+    sequence_number death;
+    template <class S, class C> static void describe(S& s, C& c) { c(s.number, s.death); }
+};
+// Moves the head. Older leases than `term` are dropped from the volume's list: the root contains all of them.
+struct commit_root {
+    volume_id volume;
+    term_number term;
+    root head;
+    std::vector<segment_record> added;  // the manifest's own segment among them
+    std::vector<segment_death> dead;    // freed at once where no view pins birth..death
+    template <class S, class C> static void describe(S& s, C& c) { c(s.volume, s.term, s.head, s.added, s.dead); }
+};
+struct create_view {
+    volume_id volume;
+    term_number term;
+    std::string name;
+    root at;
+    std::uint64_t size = 0;
+    std::uint64_t created_unix = 0;
+    std::vector<segment_record> added;
+    std::vector<wrapped_key> rotated;  // the volume's new keys, if the snapshot rotated them
+    template <class S, class C> static void describe(S& s, C& c) { c(s.volume, s.term, s.name, s.at, s.size, s.created_unix, s.added, s.rotated); }
+};
+struct delete_view { volume_id volume; std::string name; template <class S, class C> static void describe(S& s, C& c) { c(s.volume, s.name); } };
+// Frees up to `limit` segments of the volume that are dead and pinned by no view any more (or of a deleted volume).
+// Result: how many were freed, u64; 0 = nothing left.
+struct reap { volume_id volume; std::uint32_t limit = 1024; template <class S, class C> static void describe(S& s, C& c) { c(s.volume, s.limit); } };
+
+using action = std::variant<register_node, create_volume, rename_volume, resize_volume, delete_volume, take_lease, release_lease,
+                            extend_reservation, add_segments, commit_root, create_view, delete_view, reap>;
+
+struct transaction {
+    static constexpr std::uint8_t wire_version = 1;
+    network_id network;
+    account_id account;        // whose key signs
+    client_id client;          // random, one a process
+    std::uint64_t number = 0;  // rises by one a client: the same (client, number) is applied exactly once
+    action what;
+    template <class S, class C> static void describe(S& s, C& c) { c(s.network, s.account, s.client, s.number, s.what); }
+};
+struct signed_transaction {
+    static constexpr std::uint8_t wire_version = 1;
+    transaction body;
+    signature sig;  // over "cess transaction v1" ‖ encode(body)
+    template <class S, class C> static void describe(S& s, C& c) { c(s.body, s.sig); }
+};
+struct outcome {
+    static constexpr std::uint8_t wire_version = 1;
+    errc code = errc::ok;
+    std::string what;
+    bytes value;  // the action's result, where it has one: take_lease → lease, reap → u64
+    template <class S, class C> static void describe(S& s, C& c) { c(s.code, s.what, s.value); }
+};
+
+// ---- keys of the state -----------------------------------------------------------------------------------
+
+namespace key {
+[[nodiscard]] bytes node(const node_id& id);
+[[nodiscard]] bytes volume(const volume_id& id);
+[[nodiscard]] bytes volume_name(const account_id& owner, std::string_view name);  // → volume_id
+[[nodiscard]] bytes view(const volume_id& volume, std::string_view name);
+[[nodiscard]] bytes segment(const volume_id& lineage, segment_number number);
+[[nodiscard]] bytes segment_by_id(const segment_id& id);  // → {lineage, number}; there while any record names the id
+[[nodiscard]] bytes freed(const segment_id& id);
+}  // namespace key
+
+}  // namespace cess::ledger

@@ -1,0 +1,77 @@
+// Counters, gauges and histograms that a program exposes in Prometheus' text format (version 0.0.4).
+//
+// A metric belongs to a `metrics` registry handed to whoever counts; references stay valid for the registry's
+// life. Updates are relaxed atomics and safe from any thread; `render` may run beside them.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <string_view>
+
+namespace cess {
+
+class counter {
+public:
+    void add(std::uint64_t n = 1) noexcept { m_value.fetch_add(n, std::memory_order_relaxed); }
+    [[nodiscard]] std::uint64_t value() const noexcept { return m_value.load(std::memory_order_relaxed); }
+
+private:
+    std::atomic<std::uint64_t> m_value{0};
+};
+
+class gauge {
+public:
+    void set(std::int64_t v) noexcept { m_value.store(v, std::memory_order_relaxed); }
+    void add(std::int64_t n) noexcept { m_value.fetch_add(n, std::memory_order_relaxed); }
+    [[nodiscard]] std::int64_t value() const noexcept { return m_value.load(std::memory_order_relaxed); }
+
+private:
+    std::atomic<std::int64_t> m_value{0};
+};
+
+// Of durations, in powers of two from 1 µs to 67 s; rendered in seconds.
+class latency_histogram {
+public:
+    static constexpr std::size_t buckets = 27;
+    void observe_us(std::uint64_t microseconds) noexcept;
+
+private:
+    friend class metrics;
+    std::array<std::atomic<std::uint64_t>, buckets + 1> m_counts{};
+    std::atomic<std::uint64_t> m_sum_us{0};
+};
+
+class metrics {
+public:
+    metrics() = default;
+    metrics(const metrics&) = delete;
+    metrics& operator=(const metrics&) = delete;
+
+    // `labels` is the inside of the braces: `op="put",node="a"`, or empty. The same name and labels give the same metric.
+    counter& make_counter(std::string_view name, std::string_view help, std::string_view labels = {});
+    gauge& make_gauge(std::string_view name, std::string_view help, std::string_view labels = {});
+    latency_histogram& make_histogram(std::string_view name, std::string_view help, std::string_view labels = {});
+
+    [[nodiscard]] std::string render() const;
+
+private:
+    enum class kind { counter, gauge, histogram };
+    struct row {
+        std::string name, help, labels;
+        kind what;
+        counter as_counter;
+        gauge as_gauge;
+        latency_histogram as_histogram;
+    };
+    row& find_or_add(std::string_view name, std::string_view help, std::string_view labels, kind what);
+
+    mutable std::mutex m_mutex;
+    std::deque<row> m_rows;
+};
+
+}  // namespace cess

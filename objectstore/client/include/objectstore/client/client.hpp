@@ -1,0 +1,83 @@
+// A process that uses the network: configuration, keys, connections, one memory budget, and the volumes it has
+// attached. The faces and the `cess` program all start here.
+#pragma once
+
+#include <objectstore/volume/volume.hpp>
+
+namespace cess::client {
+
+struct config {
+    std::string path;                      // the file it came from
+    std::string directory;                 // working state of open volumes, below it one directory a volume
+    chain::network_config network;
+    std::string account_file;              // the account's key, mode 0600
+    std::string owner_listen = "127.0.0.1:0";  // control endpoint of attached volumes
+    std::uint64_t memory = 512 * MiB;      // budget of the whole process: caches, buffers, readahead
+    layer::deadlines limits;
+};
+
+// $1 if not empty, else $CESS_CONF, ~/.config/cess/client.toml, /etc/cess/client.toml; errc::not_found says which were tried.
+[[nodiscard]] result<std::string> find_config(const std::string& given);
+[[nodiscard]] result<config> load_config(const std::string& path);
+
+struct attach_options {
+    std::optional<ledger::volume_type> expected;
+    bool read_only = false;  // of a head: refused until sharing is built; of a snapshot: always so
+    bool force = false;      // take over without waiting for a silent owner
+};
+
+// One attached volume or snapshot. While it is attached for writing, this process answers for it at the lease's
+// endpoint: alive, snapshot, resize, release (so that `cess snapshot create` works on a mounted volume).
+class attachment {
+public:
+    virtual ~attachment() = default;  // without detach(): as if the process had died
+    [[nodiscard]] virtual volume::reader& data() noexcept = 0;
+    [[nodiscard]] virtual volume::volume* head() noexcept = 0;  // null for a snapshot
+    // Called (from a control thread) when somebody asks for the volume to be released or resized.
+    virtual void on_resize(std::function<void(std::uint64_t)> tell) = 0;
+    [[nodiscard]] virtual result<void> detach() = 0;
+};
+
+struct volume_spec {
+    std::string name;
+    ledger::volume_type type = ledger::volume_type::filesystem;
+    std::uint64_t size = 0;                    // required for block
+    std::optional<ledger::shape> geometry;     // default: the network's
+};
+
+class runtime {
+public:
+    // Starts threads: call after any fork. `memory` overrides the configured budget when not 0.
+    static result<std::unique_ptr<runtime>> start(config with, std::uint64_t memory = 0);
+    virtual ~runtime() = default;
+
+    [[nodiscard]] virtual const config& configuration() const noexcept = 0;
+    [[nodiscard]] virtual const chain::account& account() const noexcept = 0;
+    [[nodiscard]] virtual layer::layer& layer() noexcept = 0;
+    [[nodiscard]] virtual metrics& count() noexcept = 0;
+    [[nodiscard]] virtual net::env& world() noexcept = 0;
+    [[nodiscard]] virtual net::caller& network() noexcept = 0;
+
+    [[nodiscard]] virtual result<std::unique_ptr<attachment>> attach(const volume::target& what, attach_options how) = 0;
+
+    // Administration. Names are checked first; refusals say what to do. Commands for an attached volume go to its owner.
+    [[nodiscard]] virtual result<ledger::volume_record> create_volume(const volume_spec& what) = 0;
+    [[nodiscard]] virtual result<std::vector<ledger::volume_record>> volumes() = 0;
+    [[nodiscard]] virtual result<ledger::volume_record> volume(const std::string& name) = 0;
+    [[nodiscard]] virtual result<void> delete_volume(const std::string& name) = 0;
+    [[nodiscard]] virtual result<void> rename_volume(const std::string& name, const std::string& to) = 0;
+    [[nodiscard]] virtual result<void> resize_volume(const std::string& name, std::uint64_t size, bool shrink) = 0;
+    [[nodiscard]] virtual result<void> create_snapshot(const volume::target& what) = 0;
+    [[nodiscard]] virtual result<std::vector<volume::snapshot_info>> snapshots(const std::string& volume) = 0;
+    [[nodiscard]] virtual result<void> delete_snapshot(const volume::target& what) = 0;
+    [[nodiscard]] virtual result<ledger::volume_record> clone(const volume::target& from, const std::string& to) = 0;
+
+    struct check_report {
+        std::uint64_t segments = 0, fragments = 0, stored_bytes = 0;
+        std::vector<layer::fragment_fault> faults;
+    };
+    // Reads every fragment of the volume's live segments, its snapshots' included. `progress(done, total)`.
+    [[nodiscard]] virtual result<check_report> check(const std::string& volume, std::function<void(std::uint64_t, std::uint64_t)> progress) = 0;
+};
+
+}  // namespace cess::client

@@ -1,0 +1,135 @@
+// The object layer as the volume engine sees it: immutable segments, and one journal a term.
+//
+// `layer` reads; a `session` is one process's ownership of one volume in one term, and alone may write. All calls
+// block the calling thread (never call them on the layer's own executor) and are thread-safe. Every call has a
+// deadline from `deadlines` and ends with errc::timeout or errc::unavailable at the latest then.
+#pragma once
+
+#include <cache/block_cache.hpp>
+#include <chain/client/client.hpp>
+#include <core/base/metrics.hpp>
+#include <core/net/rpc.hpp>
+
+#include <functional>
+#include <map>
+#include <memory>
+
+namespace cess::layer {
+
+struct deadlines {
+    net::duration read = std::chrono::seconds(10);            // of a range, hedges and decoding included
+    net::duration put = std::chrono::seconds(30);             // of a segment, other miners tried included
+    net::duration append = std::chrono::seconds(30);          // of a journal entry, until A members have it
+    net::duration ledger = std::chrono::seconds(10);          // of a transaction or a proved read
+    net::duration recovery = std::chrono::seconds(10);        // until all members must have answered a fence
+    net::duration owner_silence = std::chrono::seconds(5);    // T: after it a silent owner may be replaced
+    net::duration request = std::chrono::seconds(3);          // one request to one miner
+    net::duration hedge = std::chrono::milliseconds(150);     // until another fragment is asked as well
+};
+
+// Volume keys by (lineage, generation), unwrapped for their owner.
+class keyring {
+public:
+    void add(volume_id lineage, std::uint32_t generation, crypto::secret_key key);
+    static result<keyring> unwrap(const chain::account& owner, const std::vector<ledger::wrapped_key>& wrapped);
+    static ledger::wrapped_key wrap(const chain::account& owner, volume_id lineage, std::uint32_t generation, const crypto::secret_key& key, random_source& random);
+    [[nodiscard]] result<crypto::secret_key> find(volume_id lineage, std::uint32_t generation) const;
+
+private:
+    std::map<std::pair<volume_id, std::uint32_t>, crypto::secret_key> m_keys;
+};
+
+struct segment_spec {
+    segment_number number;
+    ledger::shape geometry;       // segments whose sealed form is below 64 KiB are stored as 1+m copies whatever it says
+    std::uint32_t block_size = 4096;
+    volume_id lineage;            // names the key, with the generation
+    std::uint32_t key_generation = 0;
+};
+
+// One member of the read batch: [offset, offset+out.size()) of a segment's plain bytes.
+struct piece {
+    const ledger::segment_record* from;
+    std::uint64_t offset;
+    byte_span out;
+};
+
+struct fragment_fault {
+    node_id miner;
+    segment_id segment;
+    std::uint8_t index = 0;
+    error what;
+};
+
+class session;
+
+class layer {
+public:
+    virtual ~layer() = default;
+
+    // All pieces or an error: never wrong bytes. Pieces of one batch are fetched in parallel.
+    [[nodiscard]] virtual result<void> read(const keyring& keys, const std::vector<piece>& pieces) = 0;
+
+    // Reads every fragment of a segment at its miner and checks it whole; the faults found, empty if sound.
+    [[nodiscard]] virtual std::vector<fragment_fault> verify(const ledger::segment_record& segment) = 0;
+
+    // Takes ownership of a volume in its next term and recovers its history (DESIGN §4 Recovery): fences every
+    // journal that may hold changes past the head, reads the longest valid chain, copies its tail into the new
+    // journal behind a seal. errc::busy (naming the owner) while another owner answers its endpoint and !force;
+    // errc::unavailable if too few members answer; errc::conflict if somebody else took it meanwhile.
+    struct ownership {
+        std::unique_ptr<session> holder;
+        ledger::volume_record record;     // as certified, with our lease last
+        std::vector<bytes> history;       // payloads of all entries past record.head, in order
+    };
+    struct open_options {
+        std::string endpoint;             // ours, for others to ask
+        std::uint64_t reservation = 4 * GiB;
+        bool force = false;
+    };
+    [[nodiscard]] virtual result<ownership> take(const chain::account& who, volume_id volume, const crypto::signing_key& session_key, open_options how) = 0;
+
+    [[nodiscard]] virtual chain::client& ledger() noexcept = 0;
+    [[nodiscard]] virtual net::env& world() noexcept = 0;
+    [[nodiscard]] virtual const deadlines& limits() const noexcept = 0;
+};
+
+class session {
+public:
+    virtual ~session() = default;  // releases nothing: an owner that dies is taken over
+    [[nodiscard]] virtual term_number term() const noexcept = 0;
+    [[nodiscard]] virtual volume_id volume() const noexcept = 0;
+
+    // Seals, encodes and stores a segment at k+m distinct miners; durable and provisional when it returns. `birth`
+    // and `death` of the record are left 0 for the engine. errc::no_space when the network or the reservation is full.
+    [[nodiscard]] virtual result<ledger::segment_record> put_segment(const keyring& keys, const segment_spec& spec, byte_view content) = 0;
+
+    // Appends one entry; `done` is called once, in order of appending, when A members have it on stable storage, or
+    // with the failure, after which every later append fails too (errc::fenced if deposed). Returns the entry's
+    // index at once. Bounded: blocks while more than 64 MiB or 256 entries are under way.
+    virtual entry_index append(bytes payload, std::function<void(result<void>)> done) = 0;
+    [[nodiscard]] virtual std::uint64_t journal_bytes() const noexcept = 0;  // since the last trim
+
+    // Ledger transactions under this term; each waits until it is final. commit_root also settles the added segments
+    // and trims the journal at its members, in the background.
+    [[nodiscard]] virtual result<void> commit_root(ledger::commit_root what) = 0;
+    [[nodiscard]] virtual result<void> create_view(ledger::create_view what) = 0;
+    [[nodiscard]] virtual result<void> add_segments(std::vector<ledger::segment_record> segments) = 0;
+    [[nodiscard]] virtual result<void> extend_reservation(std::uint64_t bytes) = 0;
+    [[nodiscard]] virtual std::uint64_t reservation_left() const noexcept = 0;
+    // Clean end: the endpoint is withdrawn, so that the next owner need not wait.
+    [[nodiscard]] virtual result<void> release() = 0;
+};
+
+struct dependencies {
+    net::env& world;
+    net::caller& network;
+    chain::client& ledger;
+    cache::block_cache& blocks;
+    metrics& count;
+    deadlines limits;
+    unsigned worker_threads = 2;  // sealing, hashing, coding
+};
+[[nodiscard]] std::unique_ptr<layer> make_layer(dependencies on);
+
+}  // namespace cess::layer

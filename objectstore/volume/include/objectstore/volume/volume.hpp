@@ -1,0 +1,139 @@
+// The volume engine: blobs of bytes and a key-value space that change together, journaled, checkpointed, and
+// recovered to a prefix of their history. The three faces stand on this and nothing below it.
+//
+// Thread-safe unless said otherwise; calls block. The engine gives every change its place in one order; a face that
+// needs read-decide-write to be atomic holds its own lock around it. docs/ARCHITECTURE.md tells the life of a write.
+#pragma once
+
+#include <objectstore/layer/layer.hpp>
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace cess::volume {
+
+using blob_id = std::uint64_t;  // chosen by the face, never reused for other content while readers may remain
+
+// A set of edits that becomes visible and, later, durable as one. Views given to write() must live until apply() returns.
+class change {
+public:
+    void put(bytes key, bytes value);
+    void erase(bytes key);
+    void write(blob_id blob, std::uint64_t offset, byte_view data);
+    void zero(blob_id blob, std::uint64_t offset, std::uint64_t length);  // becomes a hole
+    void share(blob_id from, std::uint64_t from_offset, blob_id to, std::uint64_t to_offset, std::uint64_t length);  // reflink
+    void drop(blob_id blob);  // all of it
+    [[nodiscard]] bool empty() const noexcept;
+
+    // What apply() executes and the journal records, in order.
+    struct edit;
+    [[nodiscard]] const std::vector<edit>& edits() const noexcept { return m_edits; }
+
+private:
+    std::vector<edit> m_edits;
+};
+
+enum class edit_kind : std::uint8_t { put, erase, write, zero, share, drop };
+struct change::edit {
+    edit_kind kind;
+    bytes key, value;                      // put, erase
+    blob_id blob = 0, from = 0;            // write, zero, share (to = blob), drop
+    std::uint64_t offset = 0, from_offset = 0, length = 0;
+    byte_view data;                        // write
+};
+
+struct range {  // of a blob
+    std::uint64_t offset = 0;
+    std::uint64_t length = 0;
+    bool data = false;  // false: a hole
+};
+
+struct usage {
+    std::uint64_t logical = 0;   // bytes mapped by the head
+    std::uint64_t stored = 0;    // plain bytes of the segments the head's lineage holds, dead ranges included
+    std::uint64_t size = 0;      // the volume's limit or device size
+    std::uint64_t network_free = 0;
+};
+
+struct key_value {
+    bytes key;
+    bytes value;
+};
+
+// What reading needs; snapshots are opened as one of these alone.
+class reader {
+public:
+    virtual ~reader() = default;
+    [[nodiscard]] virtual const ledger::volume_record& record() const noexcept = 0;
+    [[nodiscard]] virtual bool writable() const noexcept = 0;
+    [[nodiscard]] virtual result<std::optional<bytes>> get(byte_view key) = 0;
+    // Keys with `prefix`, from `from` on (inclusive; empty: from the first), at most `limit`, in order. A consistent cut.
+    [[nodiscard]] virtual result<std::vector<key_value>> scan(byte_view prefix, byte_view from, std::size_t limit) = 0;
+    // Fills out; holes and what lies past the last byte are zeros.
+    [[nodiscard]] virtual result<void> read(blob_id blob, std::uint64_t offset, byte_span out) = 0;
+    // Data and holes of [offset, offset+length), merged, covering it exactly.
+    [[nodiscard]] virtual result<std::vector<range>> map(blob_id blob, std::uint64_t offset, std::uint64_t length) = 0;
+    [[nodiscard]] virtual usage usage_now() = 0;
+};
+
+struct snapshot_info {
+    std::string name;
+    std::uint64_t created_unix = 0;
+    sequence_number at;
+    bool pending = false;  // durable, not yet anchored in the ledger
+};
+
+class volume : public reader {
+public:
+    // Visible to every later read when it returns; durable only after sync. errc::no_space before anything is taken;
+    // errc::read_only (with the reason) after a failure that cannot be repaired. Blocks while buffers are full.
+    [[nodiscard]] virtual result<sequence_number> apply(const change& what) = 0;
+    // Everything applied up to `upto` is durable when it returns; sync() = everything applied before the call.
+    [[nodiscard]] virtual result<void> sync(sequence_number upto) = 0;
+    [[nodiscard]] virtual result<void> sync() = 0;
+    [[nodiscard]] virtual sequence_number applied() const noexcept = 0;
+    [[nodiscard]] virtual sequence_number durable() const noexcept = 0;
+
+    [[nodiscard]] virtual result<void> create_snapshot(const std::string& name) = 0;  // durable when it returns
+    [[nodiscard]] virtual result<std::vector<snapshot_info>> snapshots() = 0;
+    [[nodiscard]] virtual result<void> resize(std::uint64_t size) = 0;
+    [[nodiscard]] virtual result<void> checkpoint() = 0;  // and wait until its root is final
+    // Sync, checkpoint, release of the lease. After it every call but the destructor fails with errc::canceled.
+    [[nodiscard]] virtual result<void> close() = 0;
+    // Called once, from any thread, when the volume can no longer be written (fenced, or a failed append).
+    virtual void on_failure(std::function<void(const error&)> tell) = 0;
+};
+
+struct settings {
+    std::uint64_t segment_size = 32 * MiB;
+    std::uint64_t buffers_max = 96 * MiB;             // of unfinished segments, in all; writers wait beyond
+    std::uint64_t metadata_cache = 48 * MiB;          // RocksDB block cache
+    std::uint64_t memtable = 8 * MiB;
+    std::uint64_t journal_checkpoint = 64 * MiB;      // journal bytes after which a checkpoint starts
+    std::uint64_t journal_max = 1 * GiB;              // while consensus is down; then writers wait
+    net::duration append_idle = std::chrono::seconds(1);        // a change that nobody syncs is appended within it
+    net::duration checkpoint_idle = std::chrono::seconds(30);   // a dirty volume is checkpointed within it
+    net::duration writer_patience = std::chrono::seconds(60);   // of a writer that waits for buffers or journal space
+    std::string directory;                            // local working state; emptied by every open
+    bool force = false;                               // take over without waiting for a silent owner
+    std::string endpoint;                             // of the owner's control service
+};
+
+// "name" or "name@snapshot", looked up in the account's namespace. errc::invalid for a malformed name,
+// errc::not_found, errc::unsupported if `expected` is another type ("volume x is a bucket, not a filesystem").
+struct target {
+    std::string name;
+    std::string snapshot;  // empty: the head
+};
+[[nodiscard]] result<target> parse_target(std::string_view text);
+[[nodiscard]] result<ledger::volume_record> look_up(layer::layer& on, const chain::account& who, const std::string& name, std::optional<ledger::volume_type> expected);
+
+[[nodiscard]] result<std::unique_ptr<volume>> open(layer::layer& on, const chain::account& who, const ledger::volume_record& which,
+                                                   const crypto::signing_key& session_key, settings how, metrics& count);
+[[nodiscard]] result<std::unique_ptr<reader>> open_snapshot(layer::layer& on, const chain::account& who, const ledger::volume_record& which,
+                                                            const std::string& snapshot, settings how, metrics& count);
+
+}  // namespace cess::volume

@@ -1,0 +1,2 @@
+cess_test(unit/base_test core_base)
+cess_test(unit/wire_test core_wire)

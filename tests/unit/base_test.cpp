@@ -1,0 +1,61 @@
+#include <core/base/bytes.hpp>
+#include <core/base/ids.hpp>
+#include <core/base/metrics.hpp>
+#include <core/base/random.hpp>
+
+#include <catch2/catch.hpp>
+
+#include <cerrno>
+
+using namespace cess;
+
+TEST_CASE("sizes parse in binary units and refuse rubbish") {
+    CHECK(*parse_size("10G") == 10 * GiB);
+    CHECK(*parse_size("10GiB") == 10 * GiB);
+    CHECK(*parse_size("4096") == 4096);
+    CHECK(*parse_size("1k") == 1024);
+    for (const char* wrong : {"", "-1", "G", "10GB", "10 G", "1.5G", "20E", "99999999999999999999", "0x10"}) {
+        INFO(wrong);
+        CHECK_FALSE(parse_size(wrong).has_value());
+    }
+}
+
+TEST_CASE("sizes print for people") {
+    CHECK(format_size(0) == "0 B");
+    CHECK(format_size(1536) == "1.5 KiB");
+    CHECK(format_size(10 * GiB) == "10 GiB");
+}
+
+TEST_CASE("hexadecimal goes there and back and refuses other text") {
+    const auto id = hash256::from(bytes(32, std::byte{0xa5}));
+    CHECK(*hash256::parse(id.hex()) == id);
+    CHECK_FALSE(hash256::parse("a5").has_value());
+    CHECK_FALSE(from_hex("zz").has_value());
+    CHECK_FALSE(from_hex("abc").has_value());
+}
+
+TEST_CASE("an error says what failed first, then why") {
+    auto e = error(errc::not_found, "volume \"x\"").with_context("mount");
+    CHECK(e.message() == "mount: volume \"x\": not found");
+    CHECK(to_errno(errc::no_space) == ENOSPC);
+    CHECK(from_errno(ENOENT) == errc::not_found);
+}
+
+TEST_CASE("the seeded generator gives the same sequence for ever") {
+    seeded_random random(42);
+    CHECK(random.next() == 1546998764402558742ULL);
+    CHECK(random.next() == 6990951692964543102ULL);
+    for (int i = 0; i < 1000; ++i) CHECK(random.below(7) < 7);
+}
+
+TEST_CASE("metrics render in Prometheus' format") {
+    metrics all;
+    all.make_counter("cess_x_total", "things", "op=\"put\"").add(3);
+    all.make_counter("cess_x_total", "things", "op=\"get\"").add(1);
+    all.make_histogram("cess_t_seconds", "time").observe_us(3);
+    const auto text = all.render();
+    CHECK(text.find("# TYPE cess_x_total counter\ncess_x_total{op=\"put\"} 3\ncess_x_total{op=\"get\"} 1\n") != std::string::npos);
+    CHECK(text.find("cess_t_seconds_bucket{le=\"2e-06\"} 0\n") != std::string::npos);
+    CHECK(text.find("cess_t_seconds_bucket{le=\"4e-06\"} 1\n") != std::string::npos);
+    CHECK(text.find("cess_t_seconds_count 1\n") != std::string::npos);
+}
