@@ -9,6 +9,7 @@
 #include <boost/system/result.hpp>
 
 #include <cstdint>
+#include <iosfwd>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -65,6 +66,12 @@ struct error {
 };
 
 inline bool operator==(const error& e, errc code) noexcept { return e.code == code; }
+
+// For tests, which print what they compare.
+template <class Char, class Traits>
+std::basic_ostream<Char, Traits>& operator<<(std::basic_ostream<Char, Traits>& out, const error& e) {
+    return out << e.message();
+}
 
 [[noreturn]] void throw_exception_from_error(const error& e, const boost::source_location& where);
 

@@ -1,0 +1,1 @@
+cess_test(unit/config_test core_config)
