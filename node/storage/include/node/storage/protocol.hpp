@@ -136,13 +136,15 @@ struct append_request {
     static constexpr std::uint8_t wire_version = 1;
     journal_ref journal;
     entry_index first;
+    entry_index begin;                   // an empty journal starts only with the group that starts here
     hash256 previous;                    // chain hash before `first`
     std::vector<std::uint32_t> lengths;  // of the payloads
     signature sig;                       // by the session key, over group_digest() of the last entry
-    template <class S, class C> static void describe(S& s, C& c) { c(s.journal, s.first, s.previous, s.lengths, s.sig); }
+    template <class S, class C> static void describe(S& s, C& c) { c(s.journal, s.first, s.begin, s.previous, s.lengths, s.sig); }
 };
 // What a group's signature covers: sha256("cess journal group v1" ‖ journal ‖ index of the last entry ‖ its chain hash)
 [[nodiscard]] hash256 group_digest(const journal_ref& journal, entry_index last, const hash256& chain);
+// Never refused for its position: what the journal already has is answered once it is durable, a gap appends nothing.
 struct append_reply {
     entry_index durable;  // first index that is not on stable storage
     template <class S, class C> static void describe(S& s, C& c) { c(s.durable); }
@@ -182,8 +184,9 @@ struct stored_group {
 };
 struct journal_read_reply {
     std::vector<stored_group> groups;  // whole groups as they were signed; the body holds their payloads back to back
+    hash256 previous;                  // chain hash before the first of them
     bool more = false;
-    template <class S, class C> static void describe(S& s, C& c) { c(s.groups, s.more); }
+    template <class S, class C> static void describe(S& s, C& c) { c(s.groups, s.previous, s.more); }
 };
 // Drops entries below the certified root's journal_base, and whole journals of terms that the certified record no longer lists.
 struct trim_request {
