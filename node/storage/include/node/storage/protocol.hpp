@@ -24,6 +24,7 @@ inline constexpr net::method_id journal_append = 0x0120;  // append_request + bo
 inline constexpr net::method_id journal_fence = 0x0121;   // fence_request → journal_state
 inline constexpr net::method_id journal_read = 0x0122;    // journal_read_request → journal_read_reply + body
 inline constexpr net::method_id journal_trim = 0x0123;    // trim_request → empty_reply
+inline constexpr net::method_id journal_state = 0x0124;   // journal_ref → journal_state (of a journal it has nothing of: base = end = 0)
 }  // namespace method
 
 struct empty_reply { template <class S, class C> static void describe(S&, C&) {} };
