@@ -29,7 +29,9 @@ struct reply {
     bytes head;
     bytes body;
 
-    static reply of(error e) { return {std::move(e), {}, {}}; }
+    reply() = default;  // constructors keep it from being an aggregate, which would be constructible from an error alone
+    reply(error e, bytes h, bytes b) : failure(std::move(e)), head(std::move(h)), body(std::move(b)) {}
+    static reply of(error e) { return reply(std::move(e), {}, {}); }
 };
 
 // Where a peer is and who it must prove to be.

@@ -1,0 +1,143 @@
+#include <core/net/deadline.hpp>
+#include <core/net/blocking.hpp>
+#include <core/net/suspend.hpp>
+#include <core/net/task_group.hpp>
+
+#include <core/base/log.hpp>
+
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/system/system_error.hpp>
+
+#include <list>
+#include <mutex>
+#include <vector>
+
+namespace cess::net {
+namespace asio = boost::asio;
+
+struct task_group::state : std::enable_shared_from_this<state> {
+    struct task {
+        asio::any_io_executor executor;
+        asio::cancellation_signal signal;
+    };
+    using place = std::list<std::shared_ptr<task>>::iterator;
+
+    std::mutex mutex;
+    bool stopping = false;
+    std::list<std::shared_ptr<task>> tasks;
+    std::vector<resumption<result<void>>> joiners;
+    std::exception_ptr broken;  // what a task threw that was not its cancellation
+
+    void cancel() {
+        std::lock_guard lock(mutex);
+        if (std::exchange(stopping, true)) return;
+        for (const auto& t : tasks) asio::post(t->executor, [t] { t->signal.emit(asio::cancellation_type::terminal); });
+    }
+    void ended(place at, std::exception_ptr thrown) {
+        std::vector<resumption<result<void>>> told;
+        {
+            std::lock_guard lock(mutex);
+            tasks.erase(at);
+            if (thrown && !broken) broken = std::move(thrown);
+            if (tasks.empty()) told.swap(joiners);
+        }
+        for (auto& t : told) t(result<void>());
+    }
+    void join(resumption<result<void>> done) {
+        done.on_cancel([weak = weak_from_this()] {
+            if (auto self = weak.lock()) self->cancel();
+        });
+        std::unique_lock lock(mutex);
+        if (!tasks.empty()) return joiners.push_back(std::move(done));
+        lock.unlock();
+        done(result<void>());
+    }
+};
+
+namespace {
+
+std::exception_ptr unless_cancelled(std::exception_ptr thrown) {
+    if (!thrown) return nullptr;
+    try {
+        std::rethrow_exception(thrown);
+    } catch (const boost::system::system_error& e) {
+        if (e.code() == asio::error::operation_aborted) return nullptr;
+        log::error("net", "a task ended with an exception: {}", e.what());
+    } catch (const std::exception& e) {
+        log::error("net", "a task ended with an exception: {}", e.what());
+    }
+    return thrown;
+}
+
+struct joining {
+    std::shared_ptr<task_group::state> on;
+    void operator()(resumption<result<void>> done) { on->join(std::move(done)); }
+};
+
+}  // namespace
+
+task_group::task_group(asio::any_io_executor on) : m_executor(std::move(on)), m_state(std::make_shared<state>()) {}
+task_group::~task_group() { cancel(); }
+
+bool task_group::spawn(awaitable<void> task) { return spawn_on(m_executor, std::move(task)); }
+
+bool task_group::spawn_on(asio::any_io_executor on, awaitable<void> what) {
+    auto entry = std::make_shared<state::task>();
+    entry->executor = on;
+    std::lock_guard lock(m_state->mutex);
+    if (m_state->stopping) return false;
+    const auto at = m_state->tasks.insert(m_state->tasks.end(), entry);
+    // Under the lock, so that no cancellation comes before the slot is connected; co_spawn only posts.
+    asio::co_spawn(on, std::move(what), asio::bind_cancellation_slot(entry->signal.slot(), [s = m_state, at](std::exception_ptr thrown) {
+        s->ended(at, unless_cancelled(std::move(thrown)));
+    }));
+    return true;
+}
+
+void task_group::cancel() { m_state->cancel(); }
+
+awaitable<void> task_group::join() {
+    auto keep = m_state;
+    auto op = suspend<result<void>>(joining{keep});
+    (void)co_await std::move(op);
+    std::exception_ptr broken;
+    {
+        std::lock_guard lock(keep->mutex);
+        broken = std::exchange(keep->broken, nullptr);
+    }
+    if (broken) std::rethrow_exception(broken);
+}
+
+awaitable<void> task_group::stop() {
+    cancel();
+    return join();
+}
+
+std::size_t task_group::running() const {
+    std::lock_guard lock(m_state->mutex);
+    return m_state->tasks.size();
+}
+
+bool task_group::stopping() const {
+    std::lock_guard lock(m_state->mutex);
+    return m_state->stopping;
+}
+
+namespace detail {
+
+awaitable<void> ring_at(env& world, time_point when, bool& rang, task_group& all) {
+    auto slept = co_await world.sleep_until(when);
+    if (!slept) co_return;
+    rang = true;
+    all.cancel();
+}
+
+error error_of(std::exception_ptr thrown) {
+    if (!unless_cancelled(thrown)) return error(errc::canceled, "operation given up");
+    std::rethrow_exception(thrown);
+}
+
+}  // namespace detail
+}  // namespace cess::net
