@@ -38,12 +38,12 @@ public:
     virtual net::awaitable<result<std::vector<ledger::volume_record>>> volumes(account_id of, net::time_point deadline) = 0;
     virtual net::awaitable<result<std::vector<ledger::view_record>>> views(volume_id of, net::time_point deadline) = 0;
     virtual net::awaitable<result<std::vector<ledger::segment_record>>> segments(volume_id lineage, segment_number after, std::uint32_t limit, net::time_point deadline) = 0;
-    // Segments freed for this miner after the cursor (a block height), each with its proof.
+    // Segments freed for this miner past the cursor, each with its proof; an empty page = nothing newer. Keep `next`.
     struct freed_page {
         std::vector<ledger::proved_record> records;
-        block_height next;
+        ledger::freed_cursor next;
     };
-    virtual net::awaitable<result<freed_page>> freed_for(node_id miner, block_height after, net::time_point deadline) = 0;
+    virtual net::awaitable<result<freed_page>> freed_for(node_id miner, ledger::freed_cursor after, net::time_point deadline) = 0;
 
     struct status {
         block_height height;

@@ -53,6 +53,9 @@ struct state_certificate {
     std::vector<std::pair<std::uint16_t, signature>> signatures;  // (member index, over "cess certificate v1" ‖ encode(body)), ascending
     template <class S, class C> static void describe(S& s, C& c) { c(s.body, s.signatures); }
 };
+[[nodiscard]] signature sign(const crypto::signing_key& member, const certificate_body& body);
+// Height 0: nothing committed, nothing stored. Its commit digest is the network's id, its state root zero.
+[[nodiscard]] certificate_body origin_of(const genesis& g);
 
 // One message type of the DAG: a signed block. A single validator writes a chain of them, each with one parent.
 struct block_body {
@@ -77,6 +80,10 @@ struct block {
     signature sig;  // over "cess block v1" ‖ sha256(encode(body))
     template <class S, class C> static void describe(S& s, C& c) { c(s.body, s.sig); }
 };
+[[nodiscard]] hash256 digest_of(const block_body& body);  // sha256(encode(body))
+[[nodiscard]] block sign(const crypto::signing_key& author, block_body body);
+[[nodiscard]] bool signature_holds(const block& what, const public_key& author);
+[[nodiscard]] hash256 next_commit_digest(const hash256& previous, const hash256& block_digest);
 
 // Path in the 16-ary Merkle tree over sha256(key) (tree.hpp): proves a value, or that there is none.
 struct tree_proof {

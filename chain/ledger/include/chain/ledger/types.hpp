@@ -5,6 +5,7 @@
 #pragma once
 
 #include <core/base/ids.hpp>
+#include <core/crypto/crypto.hpp>
 #include <core/wire/codec.hpp>
 
 #include <optional>
@@ -143,10 +144,14 @@ struct volume_record {
     root head;
     std::optional<view_ref> base;  // a clone's parent view
     std::uint64_t used = 0;        // plain bytes of live committed segments
+    std::uint64_t reserved = 0;    // of the newest lease's reservation, what is not committed yet; in the network's totals
+    sequence_number freed_upto;    // the latest death among its freed segments: no view older than this can be made
+    std::uint64_t created_unix = 0;  // seconds, as the creator said
+    bool deleting = false;         // deleted, its segments not all freed yet: nobody may open it, nothing of it is needed
     template <class Self, class Codec>
     static void describe(Self& self, Codec& codec) {
         codec(self.id, self.owner, self.name, self.type, self.size, self.block_size, self.geometry, self.keyring, self.term,
-              self.leases, self.head, self.base, self.used);
+              self.leases, self.head, self.base, self.used, self.reserved, self.freed_upto, self.created_unix, self.deleting);
     }
     friend bool operator==(const volume_record&, const volume_record&) = default;
 };
@@ -171,20 +176,53 @@ struct view_record {
     friend bool operator==(const view_record&, const view_record&) = default;
 };
 
-// A segment that nothing needs any more: with its proof, the order that lets its holders delete.
+// Value of key::segment_by_id.
+struct segment_ref {
+    volume_id lineage;
+    segment_number number;
+    template <class Self, class Codec>
+    static void describe(Self& self, Codec& codec) { codec(self.lineage, self.number); }
+    friend auto operator<=>(const segment_ref&, const segment_ref&) = default;
+};
+
+// A segment that nothing needs any more: with its proof, the order that lets its holders delete the fragments that were
+// put for `lineage`. (Only those: anybody may name any id in a volume of his own, and free it there.)
 struct freed_record {
     static constexpr std::uint8_t wire_version = 1;
+    volume_id lineage;
     segment_id id;
     block_height since;
     std::vector<node_id> holders;
     template <class Self, class Codec>
-    static void describe(Self& self, Codec& codec) { codec(self.id, self.since, self.holders); }
+    static void describe(Self& self, Codec& codec) { codec(self.lineage, self.id, self.since, self.holders); }
     friend bool operator==(const freed_record&, const freed_record&) = default;
+};
+// A place in the order in which segments were freed; miners page by it. 0 = from the first.
+using freed_cursor = strong_number<struct freed_cursor_tag>;
+
+// Network-wide sums, bytes of fragments. What is offered and neither committed nor reserved may be reserved.
+struct totals_record {
+    static constexpr std::uint8_t wire_version = 1;
+    std::uint64_t offered = 0;
+    std::uint64_t committed = 0;
+    std::uint64_t reserved = 0;
+    [[nodiscard]] std::uint64_t available() const noexcept {
+        const auto taken = committed + reserved;
+        return offered > taken ? offered - taken : 0;
+    }
+    template <class Self, class Codec>
+    static void describe(Self& self, Codec& codec) { codec(self.offered, self.committed, self.reserved); }
+    friend bool operator==(const totals_record&, const totals_record&) = default;
 };
 
 // ---- transactions ----------------------------------------------------------------------------------------
 
-struct register_node { node_record node; template <class S, class C> static void describe(S& s, C& c) { c(s.node); } };
+// The account becomes, or stays, the node's owner; the node's key must agree. `committed` is the ledger's, not the caller's.
+struct register_node {
+    node_record node;
+    signature consent;  // by the node's key: consent_of()
+    template <class S, class C> static void describe(S& s, C& c) { c(s.node, s.consent); }
+};
 struct create_volume {
     volume_id id;  // chosen at random by the client
     std::string name;
@@ -194,11 +232,14 @@ struct create_volume {
     shape geometry;
     std::vector<wrapped_key> keyring;
     std::optional<view_ref> base;  // a clone; the view's volume must belong to the same account
-    template <class S, class C> static void describe(S& s, C& c) { c(s.id, s.name, s.type, s.size, s.block_size, s.geometry, s.keyring, s.base); }
+    std::uint64_t created_unix = 0;
+    template <class S, class C> static void describe(S& s, C& c) {
+        c(s.id, s.name, s.type, s.size, s.block_size, s.geometry, s.keyring, s.base, s.created_unix);
+    }
 };
 struct rename_volume { volume_id volume; std::string name; template <class S, class C> static void describe(S& s, C& c) { c(s.volume, s.name); } };
 struct resize_volume { volume_id volume; std::uint64_t size = 0; template <class S, class C> static void describe(S& s, C& c) { c(s.volume, s.size); } };
-// Refused while it has snapshots or clones stand on it. Frees its segments in bounded steps (`reap`).
+// Refused while it has views (and so while clones stand on it). Its name is free at once. Frees its segments in bounded steps (`reap`).
 struct delete_volume { volume_id volume; template <class S, class C> static void describe(S& s, C& c) { c(s.volume); } };
 // Compare-and-swap on the term: granted as term `expected`+1.
 struct take_lease {
@@ -243,24 +284,30 @@ struct create_view {
     std::uint64_t created_unix = 0;
     std::vector<segment_record> added;
     std::vector<wrapped_key> rotated;  // the volume's new keys, if the snapshot rotated them
-    template <class S, class C> static void describe(S& s, C& c) { c(s.volume, s.term, s.name, s.at, s.size, s.created_unix, s.added, s.rotated); }
+    view_kind kind = view_kind::snapshot;  // a clone_base goes with its last clone
+    template <class S, class C> static void describe(S& s, C& c) {
+        c(s.volume, s.term, s.name, s.at, s.size, s.created_unix, s.added, s.rotated, s.kind);
+    }
 };
 struct delete_view { volume_id volume; std::string name; template <class S, class C> static void describe(S& s, C& c) { c(s.volume, s.name); } };
-// Frees up to `limit` segments of the volume that are dead and pinned by no view any more (or of a deleted volume).
-// Result: how many were freed, u64; 0 = nothing left.
+// Looks again at up to `limit` segments whose deletion waits (pinned by views that are gone, or of a deleted volume) and
+// frees those that nothing needs. Result: how many it settled, u64; 0 = nothing left.
 struct reap { volume_id volume; std::uint32_t limit = 1024; template <class S, class C> static void describe(S& s, C& c) { c(s.volume, s.limit); } };
+// The owner of `term` says that its journal holds all that older ones held (recovered and sealed): they leave the list.
+struct seal_leases { volume_id volume; term_number term; template <class S, class C> static void describe(S& s, C& c) { c(s.volume, s.term); } };
 
 using action = std::variant<register_node, create_volume, rename_volume, resize_volume, delete_volume, take_lease, release_lease,
-                            extend_reservation, add_segments, commit_root, create_view, delete_view, reap>;
+                            extend_reservation, add_segments, commit_root, create_view, delete_view, reap, seal_leases>;
 
 struct transaction {
     static constexpr std::uint8_t wire_version = 1;
     network_id network;
     account_id account;        // whose key signs
     client_id client;          // random, one a process
-    std::uint64_t number = 0;  // rises by one a client: the same (client, number) is applied exactly once
+    std::uint64_t number = 0;  // rises with each transaction of a client: the same (client, number) is applied exactly once
+    block_height expires;      // refused in higher blocks; at most limits::lifetime_max ahead. The ledger remembers a client until then
     action what;
-    template <class S, class C> static void describe(S& s, C& c) { c(s.network, s.account, s.client, s.number, s.what); }
+    template <class S, class C> static void describe(S& s, C& c) { c(s.network, s.account, s.client, s.number, s.expires, s.what); }
 };
 struct signed_transaction {
     static constexpr std::uint8_t wire_version = 1;
@@ -276,16 +323,53 @@ struct outcome {
     template <class S, class C> static void describe(S& s, C& c) { c(s.code, s.what, s.value); }
 };
 
+[[nodiscard]] signed_transaction sign(const crypto::signing_key& account, transaction body);
+[[nodiscard]] bool signature_holds(const signed_transaction& what);  // by body.account's key
+[[nodiscard]] hash256 digest_of(const transaction& body);            // what makes two transactions the same
+// "cess node v1" ‖ network ‖ encode(node with committed = 0), signed by the node's key.
+[[nodiscard]] bytes consent_message(const network_id& network, node_record record);
+[[nodiscard]] signature consent_of(const crypto::signing_key& node, const network_id& network, node_record record);
+
+// ---- bounds ----------------------------------------------------------------------------------------------
+
+namespace limits {
+inline constexpr std::size_t transaction_size_max = 2 * MiB;  // encoded and signed
+inline constexpr std::size_t segments_max = 4096;             // added, and dead, a transaction
+inline constexpr std::size_t members_max = 64;                // of a journal
+inline constexpr std::size_t leases_max = 64;                 // listed in a volume
+inline constexpr std::size_t keys_max = 256;                  // of a keyring
+inline constexpr std::size_t key_box_max = 256;               // bytes
+inline constexpr std::size_t views_max = 1024;                // of a volume
+inline constexpr std::size_t text_max = 256;                  // addresses, endpoints, failure domains
+inline constexpr std::uint64_t segment_length_max = 32 * MiB; // plain
+inline constexpr std::uint32_t block_size_min = 4 * KiB;
+inline constexpr std::uint32_t block_size_max = 64 * KiB;
+inline constexpr std::uint8_t data_fragments_max = 32;
+inline constexpr std::uint8_t parity_fragments_max = 16;
+inline constexpr std::uint64_t volume_size_max = std::uint64_t{1} << 56;
+inline constexpr std::uint64_t offer_max = std::uint64_t{1} << 50;  // of one node
+inline constexpr std::uint64_t term_max = (1U << 24) - 1;           // segment numbers carry it in 24 bits
+inline constexpr std::uint32_t reap_max = 4096;
+inline constexpr std::uint64_t lifetime_max = 100'000;        // blocks from now that a transaction may ask to stay valid
+}  // namespace limits
+
+// `[a-z0-9][a-z0-9.-]{0,62}` without "..": volumes and views. errc::invalid says what is wrong with it.
+[[nodiscard]] result<void> check_name(std::string_view name);
+// Bytes of one fragment of it, as the network counts them: sealed blocks (16 bytes more each) over k.
+[[nodiscard]] std::uint64_t fragment_length(const segment_record& segment) noexcept;
+
 // ---- keys of the state -----------------------------------------------------------------------------------
 
+// docs/formats/chain.md lists all; these are the ones that others ask for.
 namespace key {
 [[nodiscard]] bytes node(const node_id& id);
 [[nodiscard]] bytes volume(const volume_id& id);
 [[nodiscard]] bytes volume_name(const account_id& owner, std::string_view name);  // → volume_id
 [[nodiscard]] bytes view(const volume_id& volume, std::string_view name);
 [[nodiscard]] bytes segment(const volume_id& lineage, segment_number number);
-[[nodiscard]] bytes segment_by_id(const segment_id& id);  // → {lineage, number}; there while any record names the id
-[[nodiscard]] bytes freed(const segment_id& id);
+[[nodiscard]] bytes segment_by_id(const volume_id& lineage, const segment_id& id);  // → segment_ref; there while the record is
+[[nodiscard]] bytes freed(const volume_id& lineage, const segment_id& id);
+[[nodiscard]] bytes totals();
 }  // namespace key
 
 }  // namespace cess::ledger
