@@ -59,3 +59,17 @@ TEST_CASE("metrics render in Prometheus' format") {
     CHECK(text.find("cess_t_seconds_bucket{le=\"4e-06\"} 1\n") != std::string::npos);
     CHECK(text.find("cess_t_seconds_count 1\n") != std::string::npos);
 }
+
+TEST_CASE("registries of several nodes render as one, each with its label") {
+    metrics all;
+    metrics a;
+    metrics b;
+    a.make_counter("cess_x_total", "things", "op=\"put\"").add(3);
+    b.make_gauge("cess_y", "level").set(7);
+    b.make_counter("cess_x_total", "things", "op=\"put\"").add(4);
+    all.include(a, "node=\"a\"");
+    all.include(b, "node=\"b\"");
+    const auto text = all.render();
+    CHECK(text.find("# TYPE cess_x_total counter\ncess_x_total{op=\"put\",node=\"a\"} 3\ncess_x_total{op=\"put\",node=\"b\"} 4\n") != std::string::npos);
+    CHECK(text.find("cess_y{node=\"b\"} 7\n") != std::string::npos);
+}

@@ -43,28 +43,49 @@ latency_histogram& metrics::make_histogram(std::string_view name, std::string_vi
     return find_or_add(name, help, labels, kind::histogram).as_histogram;
 }
 
+void metrics::include(const metrics& other, std::string_view labels) {
+    std::lock_guard lock(m_mutex);
+    m_parts.emplace_back(&other, labels);
+}
+
+void metrics::collect(std::vector<shown>& into, std::string_view labels) const {
+    std::lock_guard lock(m_mutex);
+    for (const auto& r : m_rows) into.push_back({&r, r.labels + (r.labels.empty() || labels.empty() ? "" : ",") + std::string(labels)});
+}
+
+void metrics::append_row(std::string& out, const shown& r) {
+    const auto& name = r.what->name;
+    if (r.what->what == kind::counter) out += fmt::format("{}{} {}\n", name, with_label(r.labels, {}), r.what->as_counter.value());
+    if (r.what->what == kind::gauge) out += fmt::format("{}{} {}\n", name, with_label(r.labels, {}), r.what->as_gauge.value());
+    if (r.what->what != kind::histogram) return;
+    const auto& h = r.what->as_histogram;
+    std::uint64_t seen = 0;
+    for (std::size_t i = 0; i <= latency_histogram::buckets; ++i) {
+        seen += h.m_counts[i].load(std::memory_order_relaxed);
+        const auto bound = i == latency_histogram::buckets ? std::string("+Inf") : fmt::format("{:g}", static_cast<double>(1ULL << i) / 1e6);
+        out += fmt::format("{}_bucket{} {}\n", name, with_label(r.labels, "le=\"" + bound + "\""), seen);
+    }
+    const auto sum = static_cast<double>(h.m_sum_us.load(std::memory_order_relaxed)) / 1e6;
+    out += fmt::format("{}_sum{} {:g}\n{}_count{} {}\n", name, with_label(r.labels, {}), sum, name, with_label(r.labels, {}), seen);
+}
+
 std::string metrics::render() const {
     static constexpr std::string_view kinds[] = {"counter", "gauge", "histogram"};
-    std::lock_guard lock(m_mutex);
+    std::vector<shown> rows;
+    collect(rows, {});
+    {
+        std::lock_guard lock(m_mutex);
+        for (const auto& [part, labels] : m_parts) part->collect(rows, labels);
+    }
+    // A family stands together, wherever its rows come from.
     std::string out;
     std::set<std::string_view> described;
-    for (const auto& first : m_rows) {
-        if (!described.insert(first.name).second) continue;
-        out += fmt::format("# HELP {} {}\n# TYPE {} {}\n", first.name, first.help, first.name, kinds[static_cast<int>(first.what)]);
-        for (const auto& r : m_rows) {
-            if (r.name != first.name) continue;
-            if (r.what == kind::counter) out += fmt::format("{}{} {}\n", r.name, with_label(r.labels, {}), r.as_counter.value());
-            if (r.what == kind::gauge) out += fmt::format("{}{} {}\n", r.name, with_label(r.labels, {}), r.as_gauge.value());
-            if (r.what != kind::histogram) continue;
-            std::uint64_t seen = 0;
-            for (std::size_t i = 0; i <= latency_histogram::buckets; ++i) {
-                seen += r.as_histogram.m_counts[i].load(std::memory_order_relaxed);
-                const auto bound = i == latency_histogram::buckets ? std::string("+Inf") : fmt::format("{:g}", static_cast<double>(1ULL << i) / 1e6);
-                out += fmt::format("{}_bucket{} {}\n", r.name, with_label(r.labels, "le=\"" + bound + "\""), seen);
-            }
-            out += fmt::format("{}_sum{} {:g}\n{}_count{} {}\n", r.name, with_label(r.labels, {}),
-                               static_cast<double>(r.as_histogram.m_sum_us.load(std::memory_order_relaxed)) / 1e6, r.name, with_label(r.labels, {}), seen);
-        }
+    for (const auto& first : rows) {
+        if (!described.insert(first.what->name).second) continue;
+        const auto& name = first.what->name;
+        out += fmt::format("# HELP {} {}\n# TYPE {} {}\n", name, first.what->help, name, kinds[static_cast<int>(first.what->what)]);
+        for (const auto& r : rows)
+            if (r.what->name == name) append_row(out, r);
     }
     return out;
 }

@@ -12,6 +12,8 @@
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 namespace cess {
 
@@ -57,6 +59,10 @@ public:
     gauge& make_gauge(std::string_view name, std::string_view help, std::string_view labels = {});
     latency_histogram& make_histogram(std::string_view name, std::string_view help, std::string_view labels = {});
 
+    // Renders `other` as a part of this from now on, with more labels: several nodes in one process, one endpoint.
+    // REQUIRES: `other` lives as long as this is rendered, and includes nothing itself.
+    void include(const metrics& other, std::string_view labels);
+
     [[nodiscard]] std::string render() const;
 
 private:
@@ -68,10 +74,17 @@ private:
         gauge as_gauge;
         latency_histogram as_histogram;
     };
+    struct shown {
+        const row* what;
+        std::string labels;
+    };
+    static void append_row(std::string& out, const shown& r);
+    void collect(std::vector<shown>& into, std::string_view labels) const;
     row& find_or_add(std::string_view name, std::string_view help, std::string_view labels, kind what);
 
     mutable std::mutex m_mutex;
     std::deque<row> m_rows;
+    std::vector<std::pair<const metrics*, std::string>> m_parts;
 };
 
 }  // namespace cess
