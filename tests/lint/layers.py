@@ -5,13 +5,14 @@ import re
 
 import sources
 
-CORE = ["core/base", "core/wire", "core/crypto", "core/os", "core/config", "core/kv", "core/erasure", "core/net"]
+CORE = ["core/base", "core/wire", "core/crypto", "core/os", "core/config", "core/keys", "core/kv", "core/erasure", "core/net"]
 # module: what it may include of ours, directly.
 ALLOWED = {
     "core/base": [],
     "core/wire": ["core/base"],
     "core/crypto": ["core/base"],
     "core/os": ["core/base"],
+    "core/keys": ["core/base", "core/crypto", "core/os"],
     "core/config": ["core/base"],
     "core/kv": ["core/base", "core/os"],
     "core/erasure": ["core/base"],
@@ -43,8 +44,8 @@ FOREIGN = {
     "nbdkit": ["blockdev"],
     "toml++": ["core/config"],
     "jerasure": ["core/erasure"],
-    "isa-l": ["core/erasure"],
-    "openssl/": ["core/crypto", "core/net"],
+    "isa-l": ["core/erasure", "objectstore/s3"],
+    "openssl/": ["core/crypto", "core/net", "objectstore/s3"],
     "CLI/": ["cli", "fs", "node/roles", "objectstore/s3"],
 }
 
