@@ -9,35 +9,14 @@
 #include <chain/client/client.hpp>
 #include <core/base/metrics.hpp>
 #include <core/net/rpc.hpp>
+#include <objectstore/layer/deadlines.hpp>
+#include <objectstore/layer/keyring.hpp>
 
 #include <functional>
 #include <map>
 #include <memory>
 
 namespace cess::layer {
-
-struct deadlines {
-    net::duration read = std::chrono::seconds(10);            // of a range, hedges and decoding included
-    net::duration put = std::chrono::seconds(30);             // of a segment, other miners tried included
-    net::duration append = std::chrono::seconds(30);          // of a journal entry, until A members have it
-    net::duration ledger = std::chrono::seconds(10);          // of a transaction or a proved read
-    net::duration recovery = std::chrono::seconds(10);        // until all members must have answered a fence
-    net::duration owner_silence = std::chrono::seconds(5);    // T: after it a silent owner may be replaced
-    net::duration request = std::chrono::seconds(3);          // one request to one miner
-    net::duration hedge = std::chrono::milliseconds(150);     // until another fragment is asked as well
-};
-
-// Volume keys by (lineage, generation), unwrapped for their owner.
-class keyring {
-public:
-    void add(volume_id lineage, std::uint32_t generation, crypto::secret_key key);
-    static result<keyring> unwrap(const chain::account& owner, const std::vector<ledger::wrapped_key>& wrapped);
-    static ledger::wrapped_key wrap(const chain::account& owner, volume_id lineage, std::uint32_t generation, const crypto::secret_key& key, random_source& random);
-    [[nodiscard]] result<crypto::secret_key> find(volume_id lineage, std::uint32_t generation) const;
-
-private:
-    std::map<std::pair<volume_id, std::uint32_t>, crypto::secret_key> m_keys;
-};
 
 struct segment_spec {
     segment_number number;
@@ -107,7 +86,10 @@ public:
     // Appends one entry; `done` is called once, in order of appending, when A members have it on stable storage, or
     // with the failure, after which every later append fails too (errc::fenced if deposed). Returns the entry's
     // index at once. Bounded: blocks while more than 64 MiB or 256 entries are under way.
+    // `done` runs on a network thread and must not block.
     virtual entry_index append(bytes payload, std::function<void(result<void>)> done) = 0;
+    // What the next append will get: a root with it as journal_base contains everything appended so far.
+    [[nodiscard]] virtual entry_index next_entry() const noexcept = 0;
     [[nodiscard]] virtual std::uint64_t journal_bytes() const noexcept = 0;  // since the last trim
 
     // Ledger transactions under this term; each waits until it is final. commit_root also settles the added segments

@@ -1,0 +1,88 @@
+// The storage miners as this process knows them: where they are, how quick, and whether they failed lately; and the
+// one way to ask them something.
+//
+// `miner_directory` is shared by everything in the process and thread-safe. `miner_link` adds the lease that a
+// session shows when a miner asks for it; one a session, and one without a lease for reading.
+#pragma once
+
+#include <chain/client/client.hpp>
+#include <node/storage/protocol.hpp>
+
+#include <map>
+#include <memory>
+#include <mutex>
+
+namespace cess::layer {
+
+class miner_directory {
+public:
+    miner_directory(net::env& world, chain::client& ledger) : m_world(world), m_ledger(ledger) {}
+
+    // Fetches the ledger's list unless it was fetched less than `age` ago. A list that cannot be fetched leaves the old one.
+    net::awaitable<result<void>> refresh(net::duration age, net::time_point deadline);
+    // errc::not_found if the ledger does not list it.
+    net::awaitable<result<net::peer>> find(node_id miner, net::time_point deadline);
+    [[nodiscard]] std::vector<ledger::node_record> miners() const;  // of the storage role, as last fetched
+
+    void succeeded(const node_id& miner, net::duration took);
+    void failed(const node_id& miner);
+    // Failed lately: asked last, and not chosen for new data, for a time that doubles with every failure up to 10 s.
+    [[nodiscard]] bool avoided(const node_id& miner) const;
+    [[nodiscard]] net::duration latency(const node_id& miner) const;  // mean of recent small requests; 0 = unknown
+
+private:
+    struct history {
+        net::duration mean{0};
+        net::time_point avoid_until{};
+        unsigned failures = 0;
+    };
+    net::env& m_world;
+    chain::client& m_ledger;
+    mutable std::mutex m_mutex;
+    std::map<node_id, ledger::node_record> m_records;
+    std::map<node_id, history> m_histories;
+    bool m_fetched = false;
+    net::time_point m_fetched_at{};
+};
+
+class miner_link {
+public:
+    miner_link(net::env& world, net::caller& network, miner_directory& directory) : m_world(world), m_network(network), m_directory(directory) {}
+
+    // The certified volume record that is presented from now on.
+    void set_lease(std::shared_ptr<const ledger::proved_record> certificate);
+    [[nodiscard]] std::shared_ptr<const ledger::proved_record> lease() const;
+    [[nodiscard]] miner_directory& directory() noexcept { return m_directory; }
+    [[nodiscard]] net::env& world() noexcept { return m_world; }
+
+    // REQUIRES: body's bytes live until the answer is there. A miner that does not know the lease is shown it, once.
+    template <class Reply, class Message>
+    net::awaitable<result<net::typed_reply<Reply>>> ask(node_id miner, net::method_id method, Message message, byte_view body,
+                                                        net::time_point deadline, net::lane on) {
+        CO_TRY(auto answer, co_await ask_raw(miner, method, wire::encode(message), body, deadline, on));
+        auto decoded = wire::decode<Reply>(answer.head);
+        if (!decoded) {
+            m_directory.failed(miner);
+            co_return std::move(decoded).error().with_context("reply of miner " + miner.brief());
+        }
+        net::typed_reply<Reply> out;
+        out.message = std::move(*decoded);
+        out.body = std::move(answer.body);
+        co_return out;
+    }
+    net::awaitable<result<void>> present(node_id miner, net::time_point deadline);
+
+private:
+    net::awaitable<result<net::reply>> ask_raw(node_id miner, net::method_id method, bytes head, byte_view body, net::time_point deadline, net::lane on);
+
+    net::env& m_world;
+    net::caller& m_network;
+    miner_directory& m_directory;
+    mutable std::mutex m_mutex;
+    std::shared_ptr<const ledger::proved_record> m_lease;
+};
+
+// Whether an answer says something of the miner's health (it is slow, gone or lies) rather than of the request.
+[[nodiscard]] bool is_miners_fault(errc code) noexcept;
+
+}  // namespace cess::layer

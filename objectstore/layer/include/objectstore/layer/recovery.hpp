@@ -1,0 +1,53 @@
+// Taking a volume over: the lease, the fence, the longest valid chain, its tail in the new journal behind a seal.
+//
+// docs/formats/journal.md argues why nothing acknowledged is lost and why no two owners are both acknowledged. All
+// coroutines run on the strand they are started on and end at the deadlines at the latest.
+#pragma once
+
+#include <objectstore/layer/deadlines.hpp>
+#include <objectstore/layer/journal_writer.hpp>
+#include <objectstore/layer/keyring.hpp>
+
+namespace cess::layer {
+
+// What tests weaken to see that the simulation notices. All false in the product.
+struct recovery_mutations {
+    bool skip_fence = false;          // asks for the journal without fencing it
+    bool accept_fewer = false;        // goes on when m+1 members do not answer
+    bool any_seal = false;            // takes the newest journal that has anything, its seal complete or not
+    bool ignore_incarnation = false;  // a wiped member's answer counts
+    bool serve_early = false;         // does not wait until the tail is in the new journal
+    bool first_answer = false;        // takes the first member's chain, not the longest
+    bool skip_seals = false;          // always reads the oldest journal
+    journal_mutations writer;
+};
+
+struct take_options {
+    std::string endpoint;
+    std::uint64_t reservation = 4 * GiB;
+    bool force = false;
+    bool read_back = true;  // keep the payloads of the history
+    recovery_mutations broken;
+};
+
+struct taken_volume {
+    ledger::volume_record record;  // as certified, our lease last
+    ledger::lease lease;
+    std::vector<bytes> history;
+    std::shared_ptr<miner_link> link;
+    std::shared_ptr<journal_writer> journal;  // started, the tail acknowledged
+    std::unique_ptr<entry_sealer> sealer;
+};
+
+struct recovery_context {
+    net::env& world;
+    net::caller& network;
+    chain::client& ledger;
+    miner_directory& directory;
+    deadlines limits;
+};
+
+// See layer::take for the errors.
+net::awaitable<result<taken_volume>> take_volume(recovery_context on, chain::account who, volume_id volume, crypto::signing_key session, take_options how);
+
+}  // namespace cess::layer

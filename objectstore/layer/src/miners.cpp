@@ -1,0 +1,138 @@
+#include <objectstore/layer/miners.hpp>
+
+#include <algorithm>
+
+namespace cess::layer {
+
+using namespace std::chrono_literals;
+
+bool is_miners_fault(errc code) noexcept {
+    switch (code) {
+        case errc::unavailable:
+        case errc::timeout:
+        case errc::protocol:
+        case errc::io:
+        case errc::corrupt:
+        case errc::exhausted: return true;
+        default: return false;
+    }
+}
+
+net::awaitable<result<void>> miner_directory::refresh(net::duration age, net::time_point deadline) {
+    {
+        const std::lock_guard hold(m_mutex);
+        if (m_fetched && m_world.now() - m_fetched_at < age) co_return result<void>();
+    }
+    auto listed = co_await m_ledger.nodes(deadline);
+    if (!listed) co_return std::move(listed).error().with_context("list of nodes");
+    const std::lock_guard hold(m_mutex);
+    for (auto& record : *listed)
+        if (record.role == ledger::node_role::storage) m_records.insert_or_assign(record.id, record);
+    m_fetched = true;
+    m_fetched_at = m_world.now();
+    co_return result<void>();
+}
+
+net::awaitable<result<net::peer>> miner_directory::find(node_id miner, net::time_point deadline) {
+    for (int attempt = 0; attempt < 2; ++attempt) {
+        {
+            const std::lock_guard hold(m_mutex);
+            if (const auto found = m_records.find(miner); found != m_records.end()) {
+                net::peer out;
+                out.id = miner;
+                out.address = found->second.address;
+                co_return out;
+            }
+        }
+        if (attempt == 0) {
+            const net::duration age = 1s;
+            CO_CHECK_OK(co_await refresh(age, deadline));
+        }
+    }
+    co_return error(errc::not_found, "the ledger lists no miner " + miner.brief());
+}
+
+std::vector<ledger::node_record> miner_directory::miners() const {
+    const std::lock_guard hold(m_mutex);
+    std::vector<ledger::node_record> out;
+    for (const auto& [id, record] : m_records) out.push_back(record);
+    return out;
+}
+
+void miner_directory::succeeded(const node_id& miner, net::duration took) {
+    const std::lock_guard hold(m_mutex);
+    auto& of = m_histories[miner];
+    of.failures = 0;
+    of.avoid_until = {};
+    of.mean = of.mean.count() == 0 ? took : of.mean + (took - of.mean) / 8;
+}
+
+void miner_directory::failed(const node_id& miner) {
+    const std::lock_guard hold(m_mutex);
+    auto& of = m_histories[miner];
+    of.failures = std::min(of.failures + 1, 8u);
+    const net::duration wait = std::min<net::duration>(10s, 100ms * (1u << of.failures));
+    of.avoid_until = m_world.now() + wait;
+}
+
+bool miner_directory::avoided(const node_id& miner) const {
+    const std::lock_guard hold(m_mutex);
+    const auto found = m_histories.find(miner);
+    return found != m_histories.end() && found->second.avoid_until > m_world.now();
+}
+
+net::duration miner_directory::latency(const node_id& miner) const {
+    const std::lock_guard hold(m_mutex);
+    const auto found = m_histories.find(miner);
+    return found == m_histories.end() ? net::duration{0} : found->second.mean;
+}
+
+void miner_link::set_lease(std::shared_ptr<const ledger::proved_record> certificate) {
+    const std::lock_guard hold(m_mutex);
+    m_lease = std::move(certificate);
+}
+
+std::shared_ptr<const ledger::proved_record> miner_link::lease() const {
+    const std::lock_guard hold(m_mutex);
+    return m_lease;
+}
+
+net::awaitable<result<void>> miner_link::present(node_id miner, net::time_point deadline) {
+    const auto certificate = lease();
+    if (!certificate) co_return error(errc::lease_required, "miner " + miner.brief());
+    CO_TRY(auto to, co_await m_directory.find(miner, deadline));
+    storage::present_request message;
+    message.volume = *certificate;
+    net::request what;
+    what.method = storage::method::present;
+    what.head = wire::encode(message);
+    auto answer = co_await m_network.call(std::move(to), std::move(what), deadline, net::lane::control);
+    if (!answer) co_return std::move(answer).error().with_context("present the lease to miner " + miner.brief());
+    co_return result<void>();
+}
+
+net::awaitable<result<net::reply>> miner_link::ask_raw(node_id miner, net::method_id method, bytes head, byte_view body,
+                                                       net::time_point deadline, net::lane on) {
+    CO_TRY(auto to, co_await m_directory.find(miner, deadline));
+    for (bool presented = false;;) {
+        net::request what;
+        what.method = method;
+        what.head = head;
+        what.body = to_bytes(body);
+        const auto sent = m_world.now();
+        auto answer = co_await m_network.call(to, std::move(what), deadline, on);
+        if (answer) {
+            m_directory.succeeded(miner, m_world.now() - sent);
+            co_return std::move(*answer);
+        }
+        if (answer.error().code == errc::lease_required && !presented && lease()) {
+            presented = true;
+            CO_CHECK_OK(co_await present(miner, deadline));
+            continue;
+        }
+        if (is_miners_fault(answer.error().code)) m_directory.failed(miner);
+        co_return std::move(answer).error().with_context("miner " + miner.brief());
+    }
+}
+
+}  // namespace cess::layer
