@@ -1,0 +1,1 @@
+cess_test(unit/tree_test chain_ledger)
