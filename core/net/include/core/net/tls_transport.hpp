@@ -15,7 +15,8 @@ namespace cess::net {
 struct tls_limits {
     std::size_t connections_max = 1024;             // of a server
     std::size_t requests_in_flight_max = 256;       // a connection, either side
-    std::size_t bytes_in_flight_max = 64 * MiB;     // a connection, server side: requests read and not answered
+    std::size_t bytes_in_flight_max = 64 * MiB;     // a connection, server side: requests being read and not answered
+    std::size_t bytes_total_max = 256 * MiB;        // of a server: the same over all connections; then it reads no more
     duration handshake_timeout = std::chrono::seconds(5);
     duration idle_timeout = std::chrono::minutes(10);
     duration frame_timeout = std::chrono::seconds(30);  // from a frame's first byte to its last
@@ -36,7 +37,8 @@ public:
     virtual awaitable<void> stop(duration grace) = 0;
 };
 
-// Connects on demand, one connection a (peer, lane), reconnecting with backoff.
+// Connects on demand, one connection a (peer, lane), reconnecting with backoff (calls made meanwhile fail at once).
+// Destroy it before env and metrics and on no executor thread: the destructor waits until its connections are gone.
 [[nodiscard]] std::unique_ptr<caller> make_tls_caller(env& world, const crypto::signing_key& identity, tls_limits limits, metrics& count);
 
 }  // namespace cess::net
