@@ -1,0 +1,43 @@
+#include "extents.hpp"
+
+namespace cess::fs {
+namespace {
+
+constexpr std::uint32_t permissions = 07777;
+
+void change_owner(format::inode_record& next, const attribute_change& what) {
+    if (what.uid) next.uid = *what.uid;
+    if (what.gid) next.gid = *what.gid;
+    // A program must not keep its powers under another owner. The kernel sends the mode it wants if it knows better.
+    if (next.is_directory() || what.mode) return;
+    next.mode &= ~static_cast<std::uint32_t>(S_ISUID);
+    if (next.mode & S_IXGRP) next.mode &= ~static_cast<std::uint32_t>(S_ISGID);
+}
+
+}  // namespace
+
+answer<attributes> attribute_changes::set(inode_number ino, const attribute_change& what) {
+    FS_TRY(const auto node, m_in.inodes.get(ino));
+    const lock_set locks{node.get()};
+    if (node->gone) return refuse(ESTALE);
+    const auto now = m_in.now();
+    auto next = node->record;
+    volume::change change;
+    if (what.mode) next.mode = (next.mode & S_IFMT) | (*what.mode & permissions);
+    if (what.uid || what.gid) change_owner(next, what);
+    if (what.size) {
+        if (next.is_directory()) return refuse(EISDIR);
+        if (!next.is_regular()) return refuse(EINVAL);
+        FS_CHECK(resize(m_in, *node, next, *what.size, change));
+        next.mtime = now;
+    }
+    if (what.atime) next.atime = *what.atime;
+    if (what.mtime) next.mtime = *what.mtime;
+    next.ctime = what.ctime.value_or(now);
+    put_inode(change, ino, next);
+    FS_TRY(const auto at, m_in.volume.apply(change));
+    commit(*node, next, at);
+    return attributes_of(*node);
+}
+
+}  // namespace cess::fs

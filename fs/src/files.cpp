@@ -1,0 +1,184 @@
+#include "extents.hpp"
+
+#include <algorithm>
+
+namespace cess::fs {
+namespace {
+
+void clear_privileges(format::inode_record& next) {
+    next.mode &= ~static_cast<std::uint32_t>(S_ISUID);
+    if (next.mode & S_IXGRP) next.mode &= ~static_cast<std::uint32_t>(S_ISGID);
+}
+
+answer<void> check_range(std::uint64_t offset, std::uint64_t length) {
+    if (offset > file_size_max || length > file_size_max - offset) return refuse(EFBIG);
+    return {};
+}
+
+}  // namespace
+
+answer<std::unique_ptr<open_file>> files::open(inode_number ino, bool writes, bool truncate) {
+    if (writes && !m_in.volume.writable()) return refuse(EROFS);
+    FS_TRY(auto node, m_in.inodes.get(ino));
+    if (truncate) {
+        const lock_set locks{node.get()};
+        if (node->gone) return refuse(ESTALE);
+        auto next = node->record;
+        volume::change change;
+        FS_CHECK(resize(m_in, *node, next, 0, change));
+        touch(next, m_in.now());
+        put_inode(change, ino, next);
+        FS_TRY(const auto at, m_in.volume.apply(change));
+        commit(*node, next, at);
+    }
+    auto file = std::make_unique<open_file>();
+    if (writes) ++node->writers;
+    file->writes = writes;
+    file->node = std::move(node);
+    return file;
+}
+
+void files::release(std::unique_ptr<open_file> file) noexcept {
+    if (file->writes) --file->node->writers;
+}
+
+answer<std::size_t> files::read(open_file& file, std::uint64_t offset, byte_span out) {
+    auto& node = *file.node;
+    std::uint64_t size = 0;
+    {
+        const std::shared_lock lock(node.mutex);
+        if (node.gone) return refuse(ESTALE);
+        size = node.record.size;
+    }
+    if (offset >= size) return 0;
+    const auto n = static_cast<std::size_t>(std::min<std::uint64_t>(out.size(), size - offset));
+    FS_CHECK(m_in.volume.data().read(node.ino.value, offset, out.first(n)));
+    note_access(m_in, node);
+    return n;
+}
+
+answer<void> files::write(open_file& file, std::uint64_t offset, byte_view data, bool clear_suid) {
+    FS_CHECK(check_range(offset, data.size()));
+    auto& node = *file.node;
+    const lock_set locks{&node};
+    if (node.gone) return refuse(ESTALE);
+    if (data.empty()) return {};
+    auto next = node.record;
+    next.size = std::max(next.size, offset + data.size());
+    FS_CHECK(account_write(m_in, node, next, offset, data.size()));
+    touch(next, m_in.now());
+    if (clear_suid) clear_privileges(next);
+    volume::change change;
+    change.write(node.ino.value, offset, data);
+    put_inode(change, node.ino, next);
+    FS_TRY(const auto at, m_in.volume.apply(change));
+    commit(node, next, at);
+    return {};
+}
+
+answer<void> files::flush(open_file& file) {
+    if (!file.writes) return {};
+    sequence_number last;
+    {
+        const std::shared_lock lock(file.node->mutex);
+        last = file.node->last_change;
+    }
+    if (m_in.volume.lost(last) && !file.told.exchange(true)) return refuse(EIO);
+    return {};
+}
+
+answer<void> files::sync(inode_number ino) {
+    FS_TRY(const auto node, m_in.inodes.get(ino));
+    sequence_number last;
+    {
+        const std::shared_lock lock(node->mutex);
+        last = node->last_change;
+    }
+    // What an inode changed before it was last loaded is not remembered: everything, then.
+    if (last.value == 0) last = m_in.volume.applied();
+    return m_in.volume.sync(last);
+}
+
+answer<void> files::allocate(open_file& file, std::uint64_t offset, std::uint64_t length, allocation how) {
+    if (length == 0) return refuse(EINVAL);
+    FS_CHECK(check_range(offset, length));
+    auto& node = *file.node;
+    const auto end = offset + length;
+    if (!how.punch_hole && !how.zero_range) {
+        const auto now = m_in.volume.data().usage_now();
+        if (length > now.network_free || (now.size > 0 && length > now.size - std::min(now.size, now.logical))) return refuse(ENOSPC);
+    }
+    const lock_set locks{&node};
+    if (node.gone) return refuse(ESTALE);
+    if (!node.record.is_regular()) return refuse(ENODEV);
+    auto next = node.record;
+    volume::change change;
+    if (how.punch_hole || how.zero_range) {
+        const auto reach = std::min(end, next.data_end);
+        if (offset < reach) {
+            FS_CHECK(account_hole(m_in, node, next, offset, reach - offset));
+            change.zero(node.ino.value, offset, reach - offset);
+        }
+    }
+    if (!how.keep_size && !how.punch_hole) next.size = std::max(next.size, end);
+    if (change.empty() && next.size == node.record.size) return {};
+    touch(next, m_in.now());
+    put_inode(change, node.ino, next);
+    FS_TRY(const auto at, m_in.volume.apply(change));
+    commit(node, next, at);
+    return {};
+}
+
+answer<std::uint64_t> files::seek(open_file& file, std::uint64_t offset, bool data) {
+    auto& node = *file.node;
+    // Dirty pages in the kernel's cache are data that no extent shows yet.
+    if (node.writers > 0 && m_in.how.write_back) FS_CHECK(m_in.how.write_back(node.ino));
+    const std::shared_lock lock(node.mutex);
+    const auto& r = node.record;
+    if (offset >= r.size) return refuse(ENXIO);
+    const auto end = std::min(r.size, r.data_end);
+    if (offset >= end) return data ? answer<std::uint64_t>(refuse(ENXIO)) : answer<std::uint64_t>(offset);
+    if (r.dense()) return data ? offset : end;
+    constexpr std::uint64_t window = 1 * GiB;  // of the map, so that a huge file is not mapped at once
+    for (auto at = offset; at < end;) {
+        const auto length = std::min(window, end - at);
+        FS_TRY(const auto ranges, m_in.volume.data().map(node.ino.value, at, length));
+        for (const auto& range : ranges)
+            if (range.data == data && range.length > 0) return std::max(range.offset, offset);
+        at += length;
+    }
+    if (data) return refuse(ENXIO);
+    return end;
+}
+
+answer<std::uint64_t> files::copy(open_file& from, std::uint64_t from_offset, open_file& to, std::uint64_t to_offset, std::uint64_t length) {
+    FS_CHECK(check_range(to_offset, length));
+    auto& source = *from.node;
+    auto& target = *to.node;
+    const lock_set locks{&source, &target};
+    if (source.gone || target.gone) return refuse(ESTALE);
+    if (!source.record.is_regular() || !target.record.is_regular()) return refuse(EINVAL);
+    if (from_offset >= source.record.size) return 0;
+    length = std::min(length, source.record.size - from_offset);
+    const bool overlap = &source == &target && from_offset < to_offset + length && to_offset < from_offset + length;
+    if (overlap) return refuse(EINVAL);
+    if (length == 0) return 0;
+
+    auto next = target.record;
+    volume::change change;
+    FS_TRY(const auto brought, mapped_within(m_in, source, from_offset, length));
+    FS_TRY(const auto replaced, mapped_within(m_in, target, to_offset, length));
+    change.share(source.ino.value, from_offset, target.ino.value, to_offset, length);
+    next.allocated = next.allocated - std::min(next.allocated, replaced) + brought;
+    // Exact only if the shared range ends in data; a hole at the end keeps data_end where nothing is mapped, which the
+    // map then finds: it must only never be too small, or claim density that is not there.
+    next.data_end = std::max(next.data_end, to_offset + length);
+    next.size = std::max(next.size, to_offset + length);
+    touch(next, m_in.now());
+    put_inode(change, target.ino, next);
+    FS_TRY(const auto at, m_in.volume.apply(change));
+    commit(target, next, at);
+    return length;
+}
+
+}  // namespace cess::fs

@@ -1,0 +1,98 @@
+#include "context.hpp"
+
+#include <core/base/log.hpp>
+
+namespace cess::fs {
+namespace {
+
+format::inode_record root_record(const settings& how, timestamp now, std::uint64_t generation) {
+    format::inode_record r;
+    r.mode = S_IFDIR | 0755;
+    r.uid = how.root_owner.uid;
+    r.gid = how.root_owner.gid;
+    r.nlink = 2;
+    r.atime = r.mtime = r.ctime = r.btime = now;
+    r.generation = generation;
+    r.parent = root_inode;
+    return r;
+}
+
+// A volume that holds nothing yet becomes an empty filesystem; a snapshot of one shows an empty directory.
+answer<void> make_filesystem(context& in) {
+    const auto now = in.now();
+    const format::superblock super{now, root_inode.next()};
+    const auto root = root_record(in.how, now, in.volume.data().record().term.value);
+    if (!in.volume.writable()) {
+        in.inodes.insert(root_inode, root, {});
+        return {};
+    }
+    volume::change change;
+    change.put(format::superblock_key(), wire::encode(super));
+    put_inode(change, root_inode, root);
+    FS_TRY(const auto at, in.volume.apply(change));
+    in.inodes.insert(root_inode, root, at);
+    in.numbers.start(super);
+    return {};
+}
+
+// What had no name but was open when the last mount ended.
+answer<void> reclaim_orphans(context& in) {
+    constexpr std::size_t batch = 1000;
+    std::size_t total = 0;
+    bytes from;
+    for (;;) {
+        FS_TRY(const auto rows, in.volume.data().scan(format::orphan_prefix(), from, batch));
+        for (const auto& row : rows) {
+            FS_TRY(const auto ino, format::last_number(row.key));
+            in.orphans.add(inode_number{ino});
+            reclaim_if_unused(in, inode_number{ino});
+        }
+        total += rows.size();
+        if (rows.size() < batch) break;
+        from = rows.back().key;
+        from.push_back(std::byte{0});
+    }
+    if (total > 0) log::info("fs", "reclaimed {} files that were open without a name", total);
+    return {};
+}
+
+answer<void> start(context& in) {
+    FS_TRY(const auto super, in.volume.load<format::superblock>(format::superblock_key()));
+    if (!super) return make_filesystem(in);
+    in.numbers.start(*super);
+    if (in.volume.writable()) FS_CHECK(reclaim_orphans(in));
+    return {};
+}
+
+}  // namespace
+
+struct filesystem::parts {
+    context in;
+    inode_ptr root;  // pinned
+
+    parts(volume::reader& data, volume::volume* head, settings how) : in(data, head, std::move(how)) {}
+};
+
+filesystem::filesystem(std::unique_ptr<parts> all)
+    : m_parts(std::move(all)), lookups(m_parts->in), attributes(m_parts->in), creation(m_parts->in), removal(m_parts->in),
+      renaming(m_parts->in), listings(m_parts->in), files(m_parts->in), xattrs(m_parts->in) {}
+
+filesystem::~filesystem() = default;
+
+result<std::unique_ptr<filesystem>> filesystem::open(volume::reader& data, volume::volume* head, settings how) {
+    auto all = std::make_unique<parts>(data, head, std::move(how));
+    if (const auto started = start(all->in); !started)
+        return error(from_errno(started.error().number), "the volume does not hold a readable filesystem");
+    auto root = all->in.inodes.get(root_inode);
+    if (!root) return error(errc::corrupt, "the filesystem has no root directory");
+    all->root = *root;
+    return std::unique_ptr<filesystem>(new filesystem(std::move(all)));
+}
+
+bool filesystem::writable() const noexcept { return m_parts->in.volume.writable(); }
+
+answer<void> filesystem::sync_all() { return m_parts->in.volume.sync(); }
+
+void filesystem::set_write_back(std::function<answer<void>(inode_number)> write_back) { m_parts->in.how.write_back = std::move(write_back); }
+
+}  // namespace cess::fs

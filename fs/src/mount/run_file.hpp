@@ -1,0 +1,45 @@
+// How a mount's daemon tells others that it lives, and how it ended: a file named after the mount's device number, locked
+// by the daemon for its life. Who waits for the daemon waits for the lock, and then reads how it went.
+#pragma once
+
+#include <core/base/result.hpp>
+
+#include <chrono>
+#include <memory>
+#include <string>
+
+namespace cess::fs {
+
+// Held by the daemon.
+class run_file {
+public:
+    [[nodiscard]] static result<std::unique_ptr<run_file>> create(unsigned device_minor);
+    ~run_file();  // the file goes when its outcome was good, or stays for who waits
+    run_file(const run_file&) = delete;
+    run_file& operator=(const run_file&) = delete;
+
+    void ended(const result<void>& how) noexcept;  // before the process exits
+
+private:
+    run_file(int fd, std::string path) : m_fd(fd), m_path(std::move(path)) {}
+    int m_fd;
+    std::string m_path;
+};
+
+// Held by who waits: opened before the unmount, since the device number is free for others after it.
+class run_file_watch {
+public:
+    static run_file_watch open(unsigned device_minor);
+    ~run_file_watch();
+    run_file_watch(run_file_watch&& other) noexcept : m_fd(other.m_fd) { other.m_fd = -1; }
+    run_file_watch& operator=(run_file_watch&&) = delete;
+
+    // Until the daemon is gone: its outcome, or errc::timeout. At once without a daemon.
+    [[nodiscard]] result<void> wait(std::chrono::milliseconds deadline) const;
+
+private:
+    explicit run_file_watch(int fd) : m_fd(fd) {}
+    int m_fd;
+};
+
+}  // namespace cess::fs
