@@ -1,0 +1,1 @@
+cess_test(unit/block_cache_test cache core_base)
