@@ -11,7 +11,6 @@ namespace cess::ledger::key {
 [[nodiscard]] bytes segment_prefix(const volume_id& lineage);
 [[nodiscard]] bytes node_prefix();
 
-[[nodiscard]] bytes client(const account_id& account, const client_id& client);
 [[nodiscard]] bytes expiry(block_height at, const account_id& account, const client_id& client);
 [[nodiscard]] bytes expiry_prefix();
 [[nodiscard]] bytes pins(const volume_id& lineage);                       // → pin_list

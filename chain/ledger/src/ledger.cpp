@@ -5,17 +5,6 @@
 namespace cess::ledger {
 namespace {
 
-// What the ledger remembers of a client, so that nothing is applied twice. Kept until no transaction of that client can
-// still be valid (all have expired), then dropped a few at a time by later transactions.
-struct client_record {
-    static constexpr std::uint8_t wire_version = 1;
-    std::uint64_t number = 0;
-    hash256 digest;  // of that transaction
-    outcome result;
-    block_height expires;
-    template <class S, class C> static void describe(S& s, C& c) { c(s.number, s.digest, s.result, s.expires); }
-};
-
 constexpr std::size_t clients_dropped = 4;  // more than one transaction can add
 
 outcome refusal(errc code, std::string why) { return {code, std::move(why), {}}; }
@@ -70,6 +59,7 @@ outcome apply(state& on, const signed_transaction& what, const context& at, sign
     client_record now;
     now.number = body.number;
     now.digest = digest;
+    now.height = at.height;
     now.expires = known ? std::max(known->expires, body.expires) : body.expires;
     now.result = perform(on, body, at);
     in.save(where, now);

@@ -323,6 +323,19 @@ struct outcome {
     template <class S, class C> static void describe(S& s, C& c) { c(s.code, s.what, s.value); }
 };
 
+// What the ledger remembers of a client, so that nothing is applied twice; with its proof, a transaction's certified
+// outcome. Kept until no transaction of that client can still be valid (all have expired), then dropped, a few at a
+// time, by later transactions.
+struct client_record {
+    static constexpr std::uint8_t wire_version = 1;
+    std::uint64_t number = 0;  // the last
+    hash256 digest;            // of that transaction's body
+    outcome result;
+    block_height height;       // that it was applied at
+    block_height expires;      // the latest of all of the client's
+    template <class S, class C> static void describe(S& s, C& c) { c(s.number, s.digest, s.result, s.height, s.expires); }
+};
+
 [[nodiscard]] signed_transaction sign(const crypto::signing_key& account, transaction body);
 [[nodiscard]] bool signature_holds(const signed_transaction& what);  // by body.account's key
 [[nodiscard]] hash256 digest_of(const transaction& body);            // what makes two transactions the same
@@ -370,6 +383,7 @@ namespace key {
 [[nodiscard]] bytes segment_by_id(const volume_id& lineage, const segment_id& id);  // → segment_ref; there while the record is
 [[nodiscard]] bytes freed(const volume_id& lineage, const segment_id& id);
 [[nodiscard]] bytes totals();
+[[nodiscard]] bytes client(const account_id& account, const client_id& client);
 }  // namespace key
 
 }  // namespace cess::ledger

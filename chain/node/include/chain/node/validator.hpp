@@ -1,0 +1,55 @@
+// A consensus node: orders transactions, applies them, certifies the state, and answers clients.
+//
+// A transaction is answered when its block is durable in the block log, applied, and certified. The log is the only
+// write-ahead log: the state store keeps up behind it and is replayed from it after a crash.
+#pragma once
+
+#include <chain/ledger/proof.hpp>
+#include <core/base/metrics.hpp>
+#include <core/kv/store.hpp>
+#include <core/net/offload.hpp>
+#include <core/net/rpc.hpp>
+#include <core/os/file_system.hpp>
+
+#include <memory>
+
+namespace cess::chain {
+
+struct validator_limits {
+    std::size_t queue_transactions_max = 8192;          // waiting to be ordered
+    std::uint64_t queue_bytes_max = 64 * MiB;
+    std::size_t block_transactions_max = 1024;
+    std::uint64_t block_bytes_max = 3 * MiB;            // a block fits one reply
+    std::size_t requests_a_peer_max = 128;              // transactions of one peer under way
+    std::uint64_t log_file_size = 64 * MiB;
+    std::uint64_t replay_bytes_max = 64 * MiB;          // of blocks past the flushed state: bounds a restart
+    std::uint64_t replay_blocks_max = 20'000;
+    net::duration answer_within = std::chrono::seconds(30);  // of a submitted transaction
+};
+
+struct validator_dependencies {
+    net::env& world;
+    os::file_system& disk;
+    std::string log_directory;
+    kv::store& state;
+    const crypto::signing_key& identity;  // a member of the genesis committee
+    ledger::genesis origin;
+    net::worker_pool& workers;            // applying, disk, signatures; of 0 threads in simulation
+    metrics& count;
+    validator_limits limits;
+};
+
+// Owned by its program; used on any executor. stop() must have ended before it is destroyed, and before what it depends on.
+class validator : public net::service {
+public:
+    [[nodiscard]] virtual block_height height() const = 0;
+    [[nodiscard]] virtual ledger::state_certificate certificate() const = 0;
+    // errc::ok, or why this node takes no transactions any more.
+    [[nodiscard]] virtual error failure() const = 0;
+    virtual net::awaitable<void> stop() = 0;
+};
+
+// Blocking: recovers the log and replays it. Then serves at once.
+[[nodiscard]] result<std::unique_ptr<validator>> make_validator(validator_dependencies on);
+
+}  // namespace cess::chain

@@ -1,0 +1,130 @@
+#include "single_validator.hpp"
+
+#include "patient_offload.hpp"
+
+namespace cess::chain {
+namespace {
+
+struct making {
+    single_validator* self;
+    result<std::shared_ptr<committed_block>> (single_validator::*make)();
+    result<std::shared_ptr<committed_block>> operator()() const { return (self->*make)(); }
+};
+
+}  // namespace
+
+single_validator::single_validator(const validator_dependencies& on, std::uint16_t author, place last)
+    : m_world(on.world), m_workers(on.workers), m_identity(on.identity), m_network(ledger::id_of(on.origin)), m_epoch(on.origin.first.epoch),
+      m_author(author), m_limits(on.limits), m_last(last) {}
+
+result<std::unique_ptr<single_validator>> single_validator::open(const validator_dependencies& on, std::uint16_t author, place last, const replay& visit) {
+    std::unique_ptr<single_validator> made(new single_validator(on, author, last));
+    const auto from = last.height.value == 0 ? last.height.next() : last.height;  // the newest applied one too, to check it
+    const block_log::visitor each = [&](block_height height, byte_view encoded) -> result<void> {
+        TRY(auto block, made->replayed(height, encoded));
+        return height > last.height ? visit(std::move(block)) : result<void>();
+    };
+    TRY(made->m_log, block_log::open(on.disk, on.log_directory, on.limits.log_file_size, from, each));
+    if (made->m_log->last() < last.height)
+        return error(errc::corrupt, "block log " + on.log_directory + " ends at block " + std::to_string(made->m_log->last().value) + ", the state stands at " + std::to_string(last.height.value));
+    return made;
+}
+
+result<committed_block> single_validator::replayed(block_height height, byte_view encoded) {
+    const auto wrong = [&](const char* why) { return error(errc::corrupt, "block " + std::to_string(height.value) + ": " + why); };
+    auto decoded = wire::decode<ledger::block>(encoded);
+    if (!decoded) return wrong("does not decode");
+    const auto& body = decoded->body;
+    if (body.network != m_network) return wrong("of another network");
+    if (body.author != m_author || !signature_holds(*decoded, m_identity.pub())) return wrong("not signed by this node");
+    const auto digest = digest_of(body);
+    if (height == m_last.height) {
+        if (digest != m_last.digest) return wrong("is not the one that the state contains");
+    } else {
+        if (body.parents.size() != 1 || body.parents[0].digest != m_last.digest || body.round != m_last.round + 1) return wrong("does not follow the one before it");
+        m_last = {height, body.round, digest};
+    }
+    return committed_block{height, std::move(*decoded), true, encoded.size()};
+}
+
+result<void> single_validator::submit(ledger::signed_transaction what, std::size_t encoded_size) {
+    std::lock_guard lock(m_mutex);
+    if (m_stopped) return error(errc::unavailable, "validator is stopping");
+    if (m_queue.size() >= m_limits.queue_transactions_max || m_queue_bytes + encoded_size > m_limits.queue_bytes_max)
+        return error(errc::exhausted, "too many transactions wait; try later");
+    m_queue.push_back({std::move(what), encoded_size});
+    m_queue_bytes += encoded_size;
+    (void)m_bell.try_send(true);  // full: it rings already
+    return {};
+}
+
+net::awaitable<result<committed_block>> single_validator::next() {
+    while (waiting() == 0) {
+        auto rung = co_await m_bell.receive();
+        if (!rung) co_return std::move(rung).error();
+    }
+    making work{this, &single_validator::make_block};
+    auto job = patient_offload(m_world, m_workers, work);
+    auto made = co_await std::move(job);
+    if (!made) co_return std::move(made).error();
+    co_return std::move(**made);
+}
+
+std::vector<ledger::signed_transaction> single_validator::take_queued() {
+    std::vector<ledger::signed_transaction> payload;
+    std::uint64_t size = 0;
+    std::lock_guard lock(m_mutex);
+    while (!m_queue.empty() && payload.size() < m_limits.block_transactions_max) {
+        auto& first = m_queue.front();
+        if (!payload.empty() && size + first.size > m_limits.block_bytes_max) break;
+        size += first.size;
+        m_queue_bytes -= first.size;
+        payload.push_back(std::move(first.what));
+        m_queue.pop_front();
+    }
+    return payload;
+}
+
+result<std::shared_ptr<committed_block>> single_validator::make_block() {
+    ledger::block_body body;
+    body.network = m_network;
+    body.epoch = m_epoch;
+    body.round = m_last.round + 1;
+    body.author = m_author;
+    body.parents = {{m_last.round, m_author, m_last.digest}};
+    body.payload = take_queued();
+    body.durable_watermark = m_last.round;
+    {
+        std::lock_guard lock(m_mutex);
+        if (m_contribution) body.certificate_signatures = {*m_contribution};
+    }
+    auto made = std::make_shared<committed_block>();
+    made->height = m_last.height.next();
+    made->what = sign(m_identity, std::move(body));
+    made->verified = true;
+    const auto encoded = wire::encode(made->what);
+    made->encoded_size = encoded.size();
+    CHECK_OK(m_log->append(made->height, encoded));
+    m_last = {made->height, made->what.body.round, digest_of(made->what.body)};
+    return made;
+}
+
+void single_validator::contribute(block_height height, signature over_certificate) {
+    std::lock_guard lock(m_mutex);
+    m_contribution.emplace(height, over_certificate);
+}
+
+std::size_t single_validator::waiting() const {
+    std::lock_guard lock(m_mutex);
+    return m_queue.size();
+}
+
+void single_validator::stop() {
+    {
+        std::lock_guard lock(m_mutex);
+        m_stopped = true;
+    }
+    m_bell.close();
+}
+
+}  // namespace cess::chain

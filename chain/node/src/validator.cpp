@@ -1,0 +1,318 @@
+#include "machine.hpp"
+#include "patient_offload.hpp"
+#include "queries.hpp"
+#include "single_validator.hpp"
+#include "waiting_room.hpp"
+
+#include <chain/client/protocol.hpp>
+#include <core/base/log.hpp>
+#include <core/net/deadline.hpp>
+#include <core/net/task_group.hpp>
+
+namespace cess::chain {
+namespace {
+
+constexpr std::uint64_t certify_every = 256;  // blocks, while the log is replayed
+
+std::uint64_t microseconds(net::duration d) { return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(d).count()); }
+
+class validator_node final : public validator {
+public:
+    validator_node(const validator_dependencies& on, std::uint16_t author, std::unique_ptr<machine> state)
+        : m_on(on), m_author(author), m_network(ledger::id_of(on.origin)), m_machine(std::move(state)), m_tasks(on.world.executor()),
+          m_blocks(on.count.make_counter("cess_chain_blocks_total", "Blocks committed")),
+          m_transactions(on.count.make_counter("cess_chain_transactions_total", "Transactions applied")),
+          m_refused(on.count.make_counter("cess_chain_refused_total", "Requests refused before they were ordered")),
+          m_height_gauge(on.count.make_gauge("cess_chain_height", "Height of the newest certificate")),
+          m_finality(on.count.make_histogram("cess_chain_finality_seconds", "From a transaction's arrival to its certificate")) {}
+
+    result<void> recover();
+    void start() { m_tasks.spawn(run()); }
+
+    net::awaitable<net::reply> serve(node_id from, net::request what) override;
+    [[nodiscard]] block_height height() const override { return certificate().body.height; }
+    [[nodiscard]] ledger::state_certificate certificate() const override { return m_machine->certificate().value_or(ledger::state_certificate{}); }
+    [[nodiscard]] error failure() const override {
+        std::lock_guard lock(m_mutex);
+        return m_failure;
+    }
+    net::awaitable<void> stop() override;
+
+private:
+    using outcomes = std::vector<std::pair<hash256, ledger::outcome>>;  // by digest
+
+    net::awaitable<void> run();
+    result<outcomes> commit(const committed_block& next);
+    result<void> certify();
+    result<void> bound_replay(std::uint64_t block_bytes);
+    void fail(error why);
+
+    net::awaitable<net::reply> submit(node_id from, net::request what);
+    net::awaitable<result<bytes>> finalize(std::shared_ptr<ledger::signed_transaction> what, std::size_t size);
+    [[nodiscard]] std::optional<result<bytes>> answer_known(const ledger::transaction& body, const hash256& digest);
+    result<void> worth_ordering(const ledger::transaction& body);
+    net::reply status(const net::request& what);
+    net::awaitable<net::reply> block(net::request what);
+
+    struct peer_slot;
+
+    const validator_dependencies m_on;
+    const std::uint16_t m_author;
+    const network_id m_network;
+    std::unique_ptr<machine> m_machine;
+    std::unique_ptr<ordering> m_ordering;
+    waiting_room m_waiting;
+    net::task_group m_tasks;
+    std::uint64_t m_unflushed_bytes = 0;
+    std::uint64_t m_unflushed_blocks = 0;
+    mutable std::mutex m_mutex;
+    error m_failure;
+    std::map<node_id, std::size_t> m_peers;  // transactions under way
+    std::uint64_t m_finality_us = 0;         // moving average
+    counter& m_blocks;
+    counter& m_transactions;
+    counter& m_refused;
+    gauge& m_height_gauge;
+    latency_histogram& m_finality;
+};
+
+// ---- from blocks to certificates --------------------------------------------------------------------------
+
+result<void> validator_node::recover() {
+    const auto at = m_machine->applied();
+    std::uint64_t replayed = 0;
+    const single_validator::replay apply = [&](committed_block next) -> result<void> {
+        CHECK_OK(m_machine->apply(next));
+        return ++replayed % certify_every == 0 ? certify() : result<void>();
+    };
+    TRY(m_ordering, single_validator::open(m_on, m_author, {at.height, at.round, at.block_digest}, apply));
+    if (replayed > 0 || !m_machine->certificate()) CHECK_OK(certify());
+    if (replayed > 0) {
+        CHECK_OK(m_machine->flush());
+        log::info("chain", "replayed blocks={} height={}", replayed, m_machine->applied().height.value);
+    }
+    m_height_gauge.set(static_cast<std::int64_t>(m_machine->applied().height.value));
+    return {};
+}
+
+net::awaitable<void> validator_node::run() {
+    for (;;) {
+        auto waiting = m_ordering->next();
+        auto next = co_await std::move(waiting);
+        if (!next) co_return fail(std::move(next).error());
+        auto block = std::make_shared<committed_block>(std::move(*next));
+        const auto work = [this, block] { return commit(*block); };
+        auto job = patient_offload(m_on.world, m_on.workers, work);
+        auto done = co_await std::move(job);
+        if (!done) co_return fail(std::move(done).error());
+        m_height_gauge.set(static_cast<std::int64_t>(block->height.value));
+        for (const auto& [digest, outcome] : *done) m_waiting.tell(digest, outcome);
+    }
+}
+
+result<validator_node::outcomes> validator_node::commit(const committed_block& next) {
+    TRY(auto results, m_machine->apply(next));
+    CHECK_OK(certify());
+    m_blocks.add();
+    m_transactions.add(results.size());
+    outcomes out;
+    out.reserve(results.size());
+    for (std::size_t i = 0; i < results.size(); ++i) {
+        out.emplace_back(ledger::digest_of(next.what.body.payload[i].body), std::move(results[i]));
+    }
+    CHECK_OK(bound_replay(next.encoded_size));
+    return out;
+}
+
+result<void> validator_node::certify() {
+    ledger::state_certificate certificate;
+    certificate.body = m_machine->to_certify();
+    const auto sig = sign(m_on.identity, certificate.body);
+    certificate.signatures.emplace_back(m_author, sig);
+    const auto height = certificate.body.height;
+    CHECK_OK(m_machine->certify(std::move(certificate)));
+    if (m_ordering) m_ordering->contribute(height, sig);
+    return {};
+}
+
+result<void> validator_node::bound_replay(std::uint64_t block_bytes) {
+    m_unflushed_bytes += block_bytes;
+    if (++m_unflushed_blocks < m_on.limits.replay_blocks_max && m_unflushed_bytes < m_on.limits.replay_bytes_max) return {};
+    m_unflushed_bytes = 0;
+    m_unflushed_blocks = 0;
+    return m_machine->flush();
+}
+
+void validator_node::fail(error why) {
+    const bool stopping = why.code == errc::canceled;
+    auto told = stopping ? error(errc::unavailable, "validator is stopping") : error(errc::unavailable, "validator stopped: " + why.message());
+    {
+        std::lock_guard lock(m_mutex);
+        if (m_failure.code == errc::ok) m_failure = told;
+    }
+    if (!stopping) log::error("chain", "no more transactions are taken: {}", why.message());
+    m_ordering->stop();
+    m_waiting.fail_all(told);
+}
+
+net::awaitable<void> validator_node::stop() {
+    m_ordering->stop();
+    co_await m_tasks.join();  // the block under way is finished
+    fail(error(errc::canceled));
+    const auto work = [this] { return m_machine->flush(); };
+    auto job = patient_offload(m_on.world, m_on.workers, work);
+    auto flushed = co_await std::move(job);
+    if (!flushed) log::warn("chain", "state not flushed at the end, the next start replays: {}", flushed.error().message());
+}
+
+// ---- transactions -----------------------------------------------------------------------------------------
+
+// One of the transactions that a peer may have under way.
+struct validator_node::peer_slot {
+    peer_slot(validator_node& on, const node_id& id) : m_node(on), m_id(id) {
+        std::lock_guard lock(m_node.m_mutex);
+        auto& n = m_node.m_peers[m_id];
+        taken = n < m_node.m_on.limits.requests_a_peer_max;
+        if (taken) ++n;
+    }
+    ~peer_slot() {
+        if (!taken) return;
+        std::lock_guard lock(m_node.m_mutex);
+        if (const auto at = m_node.m_peers.find(m_id); --at->second == 0) m_node.m_peers.erase(at);
+    }
+    peer_slot(const peer_slot&) = delete;
+    peer_slot& operator=(const peer_slot&) = delete;
+    bool taken = false;
+
+private:
+    validator_node& m_node;
+    node_id m_id;
+};
+
+net::awaitable<net::reply> validator_node::submit(node_id from, net::request what) {
+    if (what.head.size() > ledger::limits::transaction_size_max) co_return net::reply::of(error(errc::too_large, "transaction of more than 2 MiB"));
+    auto decoded = wire::decode<ledger::signed_transaction>(what.head);
+    if (!decoded) co_return net::reply::of(std::move(decoded).error().with_context("transaction"));
+    peer_slot slot(*this, from);
+    if (!slot.taken) co_return net::reply::of(error(errc::exhausted, "too many transactions of one peer under way"));
+    const auto began = m_on.world.now();
+    auto transaction = std::make_shared<ledger::signed_transaction>(std::move(*decoded));
+    auto work = finalize(transaction, what.head.size());
+    auto done = co_await std::move(work);
+    if (!done) co_return net::reply::of(std::move(done).error());
+    const auto took = microseconds(m_on.world.now() - began);
+    m_finality.observe_us(took);
+    {
+        std::lock_guard lock(m_mutex);
+        m_finality_us = m_finality_us == 0 ? took : (m_finality_us * 15 + took) / 16;
+    }
+    net::reply out;
+    out.head = std::move(*done);
+    co_return out;
+}
+
+// The proved client record, in which the outcome stands.
+net::awaitable<result<bytes>> validator_node::finalize(std::shared_ptr<ledger::signed_transaction> what, std::size_t size) {
+    if (what->body.network != m_network) co_return error(errc::permission, "transaction for another network");
+    if (what->body.number == 0) co_return error(errc::invalid, "transaction numbers begin at 1");
+    const auto digest = ledger::digest_of(what->body);
+    const auto verify = [what] { return ledger::signature_holds(*what); };
+    auto job = net::offload(m_on.workers, verify);
+    auto holds = co_await std::move(job);
+    if (!holds) co_return std::move(holds).error();
+    if (!*holds) co_return error(errc::permission, "transaction: the account's signature does not hold");
+    if (auto known = answer_known(what->body, digest)) co_return std::move(*known);
+    CO_CHECK_OK(worth_ordering(what->body));
+    const auto enter = [this, what, size] { return m_ordering->submit(*what, size); };
+    auto wait = m_waiting.wait(digest, enter);
+    auto timed = net::with_deadline<ledger::outcome>(m_on.world, std::move(wait), m_on.world.now() + m_on.limits.answer_within);
+    auto outcome = co_await std::move(timed);
+    if (!outcome) co_return std::move(outcome).error();
+    if (auto known = answer_known(what->body, digest)) co_return std::move(*known);
+    if (outcome->code != errc::ok) co_return error(outcome->code, outcome->what);  // refused before it counted as the account's
+    co_return error(errc::conflict, "transaction: its client has gone on");
+}
+
+// The answer if the transaction, or a later one of its client, was applied already.
+std::optional<result<bytes>> validator_node::answer_known(const ledger::transaction& body, const hash256& digest) {
+    auto proved = m_machine->prove(ledger::key::client(body.account, body.client));
+    if (!proved) return result<bytes>(std::move(proved).error());
+    if (!proved->value) return std::nullopt;
+    const auto record = wire::decode<ledger::client_record>(*proved->value);
+    if (!record) return result<bytes>(error(errc::corrupt, "client record"));
+    if (body.number > record->number) return std::nullopt;
+    if (body.number == record->number && record->digest == digest) return result<bytes>(wire::encode(*proved));
+    if (body.number == record->number) return result<bytes>(error(errc::conflict, "transaction: its number was used for another one"));
+    return result<bytes>(error(errc::conflict, "transaction: older than its client's last one"));
+}
+
+result<void> validator_node::worth_ordering(const ledger::transaction& body) {
+    if (auto failed = failure(); failed.code != errc::ok) return failed;
+    const auto next = height().next();
+    if (body.expires < next) return error(errc::timeout, "transaction expired at height " + std::to_string(body.expires.value));
+    if (body.expires.value - next.value > ledger::limits::lifetime_max) return error(errc::out_of_range, "transaction: expires too far ahead");
+    return {};
+}
+
+// ---- requests ---------------------------------------------------------------------------------------------
+
+net::reply validator_node::status(const net::request& what) {
+    const auto asked = wire::decode<status_request>(what.head);
+    if (!asked) return net::reply::of(asked.error());
+    if (asked->network != m_network) return net::reply::of(error(errc::permission, "asked for another network"));
+    status_reply answer;
+    answer.certificate = certificate();
+    answer.transactions = m_machine->transactions();
+    answer.waiting = m_ordering->waiting();
+    {
+        std::lock_guard lock(m_mutex);
+        answer.finality_us = m_finality_us;
+    }
+    net::reply out;
+    out.head = wire::encode(answer);
+    return out;
+}
+
+net::awaitable<net::reply> validator_node::block(net::request what) {
+    const auto asked = wire::decode<block_request>(what.head);
+    if (!asked) co_return net::reply::of(asked.error());
+    const auto read = [this, height = asked->height] { return m_ordering->encoded_block(height); };
+    auto job = net::offload(m_on.workers, read);
+    auto got = co_await std::move(job);
+    if (!got) co_return net::reply::of(std::move(got).error());
+    net::reply out;
+    out.body = std::move(*got);
+    co_return out;
+}
+
+net::awaitable<net::reply> validator_node::serve(node_id from, net::request what) {
+    net::reply answer;
+    if (what.method == method::submit) {
+        auto work = submit(from, std::move(what));
+        answer = co_await std::move(work);
+    } else if (what.method == method::block) {
+        auto work = block(std::move(what));
+        answer = co_await std::move(work);
+    } else if (what.method == method::status) {
+        answer = status(what);
+    } else {
+        answer = answer_query(*m_machine, m_network, what);
+    }
+    if (answer.failure.code != errc::ok) m_refused.add();
+    co_return answer;
+}
+
+}  // namespace
+
+result<std::unique_ptr<validator>> make_validator(validator_dependencies on) {
+    const auto& members = on.origin.first.members;
+    if (members.size() != 1) return error(errc::unsupported, "a network of " + std::to_string(members.size()) + " validators; this version orders with exactly one");
+    if (members[0] != on.identity.pub()) return error(errc::permission, "this node's key is not the validator of network " + on.origin.name);
+    TRY(auto state, machine::open(on.state, on.origin));
+    auto made = std::make_unique<validator_node>(on, std::uint16_t{0}, std::move(state));
+    CHECK_OK(made->recover());
+    made->start();
+    return std::unique_ptr<validator>(std::move(made));
+}
+
+}  // namespace cess::chain
