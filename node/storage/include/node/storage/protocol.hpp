@@ -84,7 +84,7 @@ struct put_request {
     template <class S, class C> static void describe(S& s, C& c) { c(s.volume, s.term, s.identity, s.index); }
 };
 struct put_handle {
-    std::uint64_t handle = 0;
+    std::uint64_t handle = 0;  // 0: the miner has the fragment already, durably; chunks and commit of it do nothing
     template <class S, class C> static void describe(S& s, C& c) { c(s.handle); }
 };
 struct chunk_request {

@@ -1,0 +1,52 @@
+// One fragment in one file: a header of a fixed size, the data, the hashes of its leaves.
+#pragma once
+
+#include "store_files.hpp"
+
+namespace cess::storage {
+
+inline constexpr std::uint64_t fragment_data_at = 4096;
+
+struct fragment_tag {
+    volume_id volume;
+    term_number term;
+    template <class S, class C> static void describe(S& s, C& c) { c(s.volume, s.term); }
+    friend auto operator<=>(const fragment_tag&, const fragment_tag&) = default;
+};
+
+struct fragment_header {
+    static constexpr std::uint8_t wire_version = 1;
+    std::string magic = "cess fragment";
+    segment_identity identity;
+    std::uint8_t index = 0;
+    fragment_tag tag;  // as it was first put; the file's name has the one that counts
+    template <class S, class C> static void describe(S& s, C& c) { c(s.magic, s.identity, s.index, s.tag); }
+};
+
+// Everything about an identity that a stranger can get wrong.
+result<void> check_identity(const segment_identity& identity, unsigned index, std::uint64_t fragment_size_max);
+// Bytes of the file of a fragment of this length, and back; nothing if no fragment makes such a file.
+[[nodiscard]] std::uint64_t fragment_file_size(std::uint64_t length) noexcept;
+[[nodiscard]] std::optional<std::uint64_t> fragment_length_of_file(std::uint64_t size) noexcept;
+[[nodiscard]] result<bytes> encode_header(const fragment_header& header);  // fragment_data_at bytes
+
+// An open fragment: immutable, thread-safe.
+class fragment_file {
+public:
+    // Header and leaf hashes, checked against each other and the segment's id: errc::corrupt.
+    static result<std::shared_ptr<const fragment_file>> open(os::file_system& disk, const std::string& path, const fragment_ref& expected);
+
+    [[nodiscard]] const fragment_proof& proof() const noexcept { return m_proof; }
+    [[nodiscard]] std::uint64_t length() const noexcept { return m_length; }
+    result<bytes> read(std::uint64_t offset, std::uint32_t length) const;
+    // Reads everything and hashes it. False: bit rot.
+    result<bool> verify() const;
+
+private:
+    std::string m_path;
+    std::unique_ptr<os::file> m_file;
+    fragment_proof m_proof;
+    std::uint64_t m_length = 0;
+};
+
+}  // namespace cess::storage

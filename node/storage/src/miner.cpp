@@ -1,0 +1,233 @@
+#include "sweeper.hpp"
+
+#include <core/base/log.hpp>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+namespace cess::storage {
+
+// ---- the parts -------------------------------------------------------------------------------------------
+
+store::store(miner_dependencies d, miner_options h, store_identity i, std::unique_ptr<os::directory_lock> l)
+    : on(std::move(d)), how(std::move(h)), identity(std::move(i)), lock(std::move(l)), count(on.count, how.self),
+      space(on.disk, how.directory, how.capacity, how.disk_reserve),
+      leases({on.disk, store_paths(how.directory), how.self, identity.incarnation, how.limits.volumes_max}, on.trust),
+      fragments(on.disk, store_paths(how.directory), space, how.limits.open_fragments_max),
+      incoming(on.disk, store_paths(how.directory), space, fragments, how.limits),
+      sweeping(std::make_unique<sweeper>(*this)), strand(on.world.executor()), tasks(strand) {
+    journal_store::setting setting{on.disk, store_paths(how.directory), space, leases, on.world.random(), how.limits,
+                                   on.journal_workers ? on.journal_workers : on.workers, {}, {}};
+    setting.committed = [this](std::size_t appends) {
+        count.batches.add();
+        count.batched.add(appends);
+    };
+    setting.synced = [this] { count.syncs.add(); };
+    journals = std::make_shared<journal_store>(std::move(setting));
+}
+
+store::~store() = default;
+
+miner_status store::status() const {
+    miner_status out;
+    out.incarnation = identity.incarnation;
+    out.capacity = space.capacity();
+    out.used = space.used();
+    out.fragments = fragments.count();
+    out.provisional = fragments.provisional_count();
+    out.journals = journals->count();
+    return out;
+}
+
+void store::publish_status() {
+    const auto now = status();
+    count.used.set(static_cast<std::int64_t>(now.used));
+    count.capacity.set(static_cast<std::int64_t>(now.capacity));
+    count.fragments.set(static_cast<std::int64_t>(now.fragments));
+    count.provisional.set(static_cast<std::int64_t>(now.provisional));
+    count.journals.set(static_cast<std::int64_t>(now.journals));
+    count.uploads.set(static_cast<std::int64_t>(incoming.count()));
+}
+
+namespace {
+
+// Counts a request in and out; the last one out tells whoever waits for it.
+class admission {
+public:
+    explicit admission(std::shared_ptr<store> at) : m_at(std::move(at)) {
+        const std::lock_guard lock(m_at->gate);
+        m_open = !m_at->closed;
+        if (m_open) ++m_at->running;
+    }
+    admission(const admission&) = delete;
+    admission& operator=(const admission&) = delete;
+    ~admission() {
+        if (!m_open) return;
+        net::resumption<result<void>> last;
+        {
+            const std::lock_guard lock(m_at->gate);
+            if (--m_at->running == 0) last = std::move(m_at->drained);
+        }
+        if (last) last(result<void>());
+    }
+    [[nodiscard]] bool open() const noexcept { return m_open; }
+
+private:
+    const std::shared_ptr<store> m_at;
+    bool m_open = false;
+};
+
+struct draining {
+    std::shared_ptr<store> at;
+    void operator()(net::resumption<result<void>> done) {
+        std::unique_lock lock(at->gate);
+        if (at->running > 0) {
+            at->drained = std::move(done);
+            return;
+        }
+        lock.unlock();
+        done(result<void>());
+    }
+};
+
+using append_answer = result<entry_index>;
+
+// An append that may be made, ready for its journal's queue. Signatures are checked there, on a worker.
+result<journal::pending> admit_append(store& on, const node_id& from, net::request& what) {
+    auto decoded = wire::decode<append_request>(what.head);
+    if (!decoded) return std::move(decoded).error().with_context("request");
+    const auto& name = decoded->journal;
+    TRY(const auto lease, on.leases.writer(from, name.volume, name.term));
+    if (!lease.member) return error(errc::permission, "this miner, with this incarnation, is no member of that journal");
+    journal::pending out;
+    if (const auto known = on.leases.find(name.volume); known && known->head_term == name.term) out.begin_max = known->journal_base;
+    out.session = lease.session;
+    out.what = std::move(*decoded);
+    out.body = std::move(what.body);
+    return out;
+}
+
+struct queueing {
+    std::shared_ptr<store> at;
+    std::shared_ptr<journal::pending> what;
+    void operator()(net::resumption<append_answer> done) {
+        const auto waiting = std::make_shared<net::resumption<append_answer>>(std::move(done));
+        what->done = [waiting](journal::pending& p) { (*waiting)(std::move(p.answer)); };
+        auto queued = at->journals->append(std::move(*what));
+        if (!queued) (*waiting)(append_answer(queued.error()));
+    }
+};
+
+net::awaitable<append_answer> append_waiting(std::shared_ptr<store> at, journal::pending what) {
+    if (at->on.workers || at->on.journal_workers) {
+        queueing start{at, std::make_shared<journal::pending>(std::move(what))};
+        auto op = net::suspend<append_answer>(std::move(start));
+        co_return co_await std::move(op);
+    }
+    append_answer out;
+    what.done = [&out](journal::pending& p) { out = std::move(p.answer); };
+    CO_CHECK_OK(at->journals->append(std::move(what)));
+    co_return out;
+}
+
+net::awaitable<net::reply> append(std::shared_ptr<store> at, node_id from, net::request what) {
+    auto admitted = admit_append(*at, from, what);
+    if (!admitted) co_return net::reply::of(admitted.error());
+    const auto durable = co_await append_waiting(at, std::move(*admitted));
+    if (!durable) co_return net::reply::of(durable.error());
+    append_reply out;
+    out.durable = *durable;
+    net::reply reply;
+    reply.head = wire::encode(out);
+    co_return reply;
+}
+
+net::awaitable<net::reply> handle(std::shared_ptr<store> at, node_id from, net::request what) {
+    if (what.head.size() > net::head_size_max || what.body.size() > net::body_size_max) co_return net::reply::of(error(errc::too_large, "request"));
+    if (what.method == method::journal_append) co_return co_await append(std::move(at), from, std::move(what));
+    const auto asked = std::make_shared<net::request>(std::move(what));
+    auto op = at->blocking([at, from, asked] { return result<net::reply>(answer(*at, from, *asked)); });
+    auto answered = co_await std::move(op);
+    co_return answered ? std::move(*answered) : net::reply::of(answered.error());
+}
+
+net::awaitable<net::reply> serve_counted(std::shared_ptr<store> at, node_id from, net::request what) {
+    const admission in(at);
+    if (!in.open()) co_return net::reply::of(error(errc::unavailable, "the miner is stopping"));
+    const auto began = at->on.world.now();
+    const auto asked = what.method;
+    at->count.bytes_in.add(what.body.size());
+    auto out = co_await handle(at, from, std::move(what));
+    at->count.bytes_out.add(out.body.size());
+    if (asked != method::get) at->publish_status();
+    at->count.request(asked, out.failure, static_cast<std::uint64_t>((at->on.world.now() - began).count() / 1000));
+    co_return out;
+}
+
+net::awaitable<void> finish(std::shared_ptr<store> at) {
+    co_await at->tasks.stop();
+    auto op = net::suspend<result<void>>(draining{at});
+    (void)co_await std::move(op);
+    at->journals->close();
+    at->lock.reset();
+}
+
+net::awaitable<result<void>> sweep_now(std::shared_ptr<store> at) {
+    if (!at->on.ledger) co_return error(errc::unsupported, "this miner has no ledger to ask");
+    auto op = boost::asio::co_spawn(at->strand, at->sweeping->round(), boost::asio::use_awaitable);
+    co_return co_await std::move(op);
+}
+
+class directory_miner final : public miner {
+public:
+    explicit directory_miner(std::shared_ptr<store> at) : m_at(std::move(at)) { m_at->tasks.spawn(sweeper::run(m_at)); }
+    ~directory_miner() override {
+        close();
+        m_at->tasks.cancel();
+    }
+
+    net::awaitable<net::reply> serve(node_id from, net::request what) override {
+        return serve_counted(m_at, from, std::move(what));
+    }
+    net::awaitable<void> stop() override {
+        close();
+        return finish(m_at);
+    }
+    [[nodiscard]] miner_status status() const override { return m_at->status(); }
+    net::awaitable<result<void>> sweep() override { return sweep_now(m_at); }
+
+private:
+    void close() {
+        const std::lock_guard lock(m_at->gate);
+        m_at->closed = true;
+    }
+    const std::shared_ptr<store> m_at;
+};
+
+result<void> check_options(const miner_options& how) {
+    if (how.directory.empty()) return error(errc::invalid, "a miner needs a directory");
+    if (how.self.is_zero()) return error(errc::invalid, "a miner needs an identity");
+    if (how.limits.journal_file_size < 64 * KiB || how.limits.journal_file_size > 1 * GiB) return error(errc::invalid, "journal_file_size must be from 64 KiB to 1 GiB");
+    return {};
+}
+
+}  // namespace
+
+result<std::unique_ptr<miner>> open_miner(miner_dependencies on, miner_options how) {
+    CHECK_OK(check_options(how));
+    std::unique_ptr<os::directory_lock> lock;
+    if (how.exclusive) {
+        CHECK_OK(on.disk.make_directories(how.directory));
+        TRY(lock, os::directory_lock::take(how.directory));
+    }
+    TRY(auto identity, open_store(on.disk, store_paths(how.directory), how.self, on.trust.network(), on.world.random()));
+    const auto at = std::make_shared<store>(std::move(on), std::move(how), std::move(identity), std::move(lock));
+    CHECK_OK(at->leases.load());
+    CHECK_OK(at->fragments.load());
+    CHECK_OK(at->journals->load());
+    CHECK_OK(at->sweeping->load());
+    at->publish_status();
+    return std::unique_ptr<miner>(std::make_unique<directory_miner>(at));
+}
+
+}  // namespace cess::storage

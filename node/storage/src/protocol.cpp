@@ -1,0 +1,60 @@
+#include <node/storage/protocol.hpp>
+
+#include <core/crypto/crypto.hpp>
+
+#include <algorithm>
+
+namespace cess::storage {
+namespace {
+
+constexpr std::byte leaf_mark{0};
+constexpr std::byte node_mark{1};
+
+}  // namespace
+
+segment_id id_of(const segment_identity& identity) {
+    const auto digest = crypto::sha256({as_view("cess segment v1"), wire::encode(identity)});
+    return segment_id::from(digest.raw);
+}
+
+std::vector<hash256> leaf_hashes(byte_view fragment) {
+    std::vector<hash256> leaves;
+    leaves.reserve((fragment.size() + leaf_size - 1) / leaf_size);
+    while (!fragment.empty()) {
+        const auto leaf = fragment.first(std::min(leaf_size, fragment.size()));
+        leaves.push_back(crypto::sha256({byte_view(&leaf_mark, 1), leaf}));
+        fragment = fragment.subspan(leaf.size());
+    }
+    return leaves;
+}
+
+hash256 merkle_root(const std::vector<hash256>& leaves) {
+    if (leaves.empty()) return crypto::sha256(byte_view(&leaf_mark, 1));
+    auto level = leaves;
+    while (level.size() > 1) {
+        std::size_t out = 0;
+        for (std::size_t i = 0; i < level.size(); i += 2)
+            level[out++] = i + 1 < level.size() ? crypto::sha256({byte_view(&node_mark, 1), level[i].view(), level[i + 1].view()}) : level[i];
+        level.resize(out);
+    }
+    return level.front();
+}
+
+std::uint64_t fragment_length(const segment_identity& identity) noexcept {
+    const std::uint64_t k = std::max<std::uint64_t>(identity.geometry.k, 1);
+    return identity.stored_length / k + (identity.stored_length % k != 0 ? 1 : 0);
+}
+
+hash256 chain_hash(const journal_ref& journal, entry_index index, const hash256& previous, byte_view payload) {
+    wire::encoder place;
+    place(journal, index);
+    return crypto::sha256({as_view("cess entry v1"), place.view(), previous.view(), crypto::sha256(payload).view()});
+}
+
+hash256 group_digest(const journal_ref& journal, entry_index last, const hash256& chain) {
+    wire::encoder place;
+    place(journal, last);
+    return crypto::sha256({as_view("cess journal group v1"), place.view(), chain.view()});
+}
+
+}  // namespace cess::storage

@@ -1,0 +1,207 @@
+// One request, one answer: what is asked, by whom, and which part of the store answers. Blocking.
+#include "sweeper.hpp"
+
+#include <core/base/log.hpp>
+
+namespace cess::storage {
+namespace {
+
+constexpr std::size_t settle_max = 1024;
+
+template <class Message>
+net::reply encoded(const Message& message, bytes body = {}) {
+    return net::reply({}, wire::encode(message), std::move(body));
+}
+
+result<net::reply> done(result<void> outcome) {
+    CHECK_OK(std::move(outcome));
+    return encoded(empty_reply{});
+}
+
+result<net::reply> hello(store& on, const node_id&, const hello_request& what, byte_view) {
+    if (what.network != on.leases.network()) return error(errc::invalid, "this miner is of another network");
+    const auto now = on.status();
+    hello_reply out;
+    out.id = on.how.self;
+    out.incarnation = now.incarnation;
+    out.capacity = now.capacity;
+    out.used = now.used;
+    out.fragments = now.fragments;
+    return encoded(out);
+}
+
+result<net::reply> present(store& on, const node_id&, const present_request& what, byte_view) {
+    CHECK_OK(on.leases.learn(what.volume));
+    return encoded(empty_reply{});
+}
+
+// ---- fragments -------------------------------------------------------------------------------------------
+
+result<net::reply> put(store& on, const node_id& from, const put_request& what, byte_view body) {
+    TRY(const auto lease, on.leases.writer(from, what.volume, what.term));
+    return done(on.incoming.put(what, body, lease.reservation));
+}
+
+result<net::reply> put_begin(store& on, const node_id& from, const put_request& what, byte_view) {
+    TRY(const auto lease, on.leases.writer(from, what.volume, what.term));
+    TRY(const auto handle, on.incoming.begin(from, what, lease.reservation, on.on.world.now(), on.on.world.random()));
+    return encoded(put_handle{handle});
+}
+
+result<net::reply> put_chunk(store& on, const node_id& from, const chunk_request& what, byte_view body) {
+    return done(on.incoming.chunk(from, what, body, on.on.world.now()));
+}
+
+result<net::reply> put_commit(store& on, const node_id& from, const put_handle& what, byte_view) {
+    if (what.handle != 0) {
+        TRY(const auto tag, on.incoming.tag_of(from, what.handle));
+        CHECK_OK(on.leases.writer(from, tag.volume, tag.term));
+    }
+    return done(on.incoming.commit(from, what.handle));
+}
+
+result<net::reply> get(store& on, const node_id&, const get_request& what, byte_view) {
+    if (what.length > net::body_size_max) return error(errc::too_large, "a read is at most " + format_size(net::body_size_max));
+    TRY(const auto fragment, on.fragments.open(what.fragment));
+    TRY(auto data, fragment->read(what.offset, what.length));
+    get_reply out;
+    if (what.with_proof) out.proof = fragment->proof();
+    return encoded(out, std::move(data));
+}
+
+result<net::reply> verify(store& on, const node_id&, const fragment_ref& what, byte_view) {
+    verify_reply out;
+    const auto fragment = on.fragments.open(what, true);
+    if (!fragment && fragment.error() != errc::corrupt) return fragment.error();
+    if (fragment) {
+        out.length = (*fragment)->length();
+        const auto sound = (*fragment)->verify();
+        if (!sound && sound.error() != errc::corrupt) return sound.error();
+        out.sound = sound && *sound;
+    }
+    if (!out.sound) {
+        on.count.rotten.add();
+        log::error("storage", "fragment is damaged segment={} index={}", what.segment.brief(), what.index);
+    }
+    return encoded(out);
+}
+
+// A key that ends with a lineage and a segment's id, as both kinds of settling records have.
+std::optional<std::pair<volume_id, segment_id>> segment_of_key(byte_view key) {
+    if (key.size() < volume_id::size + segment_id::size) return std::nullopt;
+    const auto tail = key.last(volume_id::size + segment_id::size);
+    return std::pair{volume_id::from(tail), segment_id::from(tail.subspan(volume_id::size))};
+}
+
+result<void> settle_one(store& on, const ledger::proved_record& record) {
+    const auto named = segment_of_key(record.key);
+    if (!named) return error(errc::invalid, "the record does not settle a segment");
+    const auto [lineage, segment] = *named;
+    const bool listed = equal(record.key, ledger::key::segment_by_id(lineage, segment));
+    const bool freed = equal(record.key, ledger::key::freed(lineage, segment));
+    if (!listed && !freed) return error(errc::invalid, "the record does not settle a segment");
+    TRY(const auto value, on.leases.check(record));
+    if (!value) return error(errc::not_found, "the record proves an absence, which settles nothing");
+    if (freed) return on.sweeping->learn_freed({{segment, lineage}}, on.on.world.now());
+    TRY(const auto ref, wire::decode<ledger::segment_ref>(*value));
+    if (ref.lineage != lineage) return error(errc::invalid, "the record is about another lineage");
+    CHECK_OK(on.fragments.commit(segment, lineage));
+    on.count.settled.add();
+    return {};
+}
+
+result<net::reply> settle(store& on, const node_id&, const settle_request& what, byte_view) {
+    if (what.records.size() > settle_max) return error(errc::too_large, "at most 1024 records settle at once");
+    for (const auto& record : what.records) CHECK_OK(settle_one(on, record));
+    return encoded(empty_reply{});
+}
+
+// ---- journals --------------------------------------------------------------------------------------------
+
+net::reply state_reply(store& on, const journal_ref& name, const journal::position& at) {
+    journal_state out;
+    out.journal = name;
+    out.incarnation = on.identity.incarnation;
+    out.fence = on.leases.fence_of(name.volume);
+    out.base = at.base;
+    out.base_chain = at.base_chain;
+    out.end = at.end;
+    out.chain = at.chain;
+    return encoded(out);
+}
+
+result<net::reply> journal_fence(store& on, const node_id& from, const fence_request& what, byte_view) {
+    TRY(const auto known, on.leases.learn(what.volume));
+    if (what.journal.volume != known.volume) return error(errc::invalid, "the journal belongs to another volume");
+    if (known.gone) return error(errc::fenced, "volume " + known.volume.brief() + " is deleted");
+    if (what.term < known.fence) return error(errc::fenced, "volume " + known.volume.brief() + " is owned in term " + std::to_string(known.fence.value));
+    CHECK_OK(on.leases.writer(from, known.volume, what.term));
+    const auto* const old = known.lease_of(what.journal.term);
+    if (old && !old->member) return error(errc::permission, "this miner, with this incarnation, is no member of that journal");
+    // After the fence: what was being appended when it fell is in the state or was never acknowledged.
+    TRY(const auto at, on.journals->state(what.journal));
+    return state_reply(on, what.journal, at);
+}
+
+// The owner of that journal's term or of a later one.
+result<void> may_read(store& on, const node_id& from, const journal_ref& name) {
+    const auto known = on.leases.find(name.volume);
+    if (!known) return error(errc::lease_required, "this miner has not seen a lease of volume " + name.volume.brief());
+    for (const auto& lease : known->leases)
+        if (lease.term >= name.term && crypto::id_of<node_id>(lease.session) == from) return {};
+    if (known->fence < name.term) return error(errc::lease_required, "this miner has not seen the lease of term " + std::to_string(name.term.value));
+    return error(errc::permission, "only the owner of that term or of a later one reads a journal");
+}
+
+result<net::reply> journal_read(store& on, const node_id& from, const journal_read_request& what, byte_view) {
+    CHECK_OK(may_read(on, from, what.journal));
+    bytes body;
+    TRY(const auto out, on.journals->read(what, body));
+    return encoded(out, std::move(body));
+}
+
+result<net::reply> state_of_journal(store& on, const node_id& from, const journal_ref& what, byte_view) {
+    CHECK_OK(may_read(on, from, what));
+    TRY(const auto at, on.journals->state(what));
+    return state_reply(on, what, at);
+}
+
+result<net::reply> journal_trim(store& on, const node_id&, const trim_request& what, byte_view) {
+    TRY(const auto known, on.leases.learn(what.volume));
+    return done(on.journals->trim(known));
+}
+
+template <class Message>
+result<net::reply> decoded(store& on, const node_id& from, const net::request& what, result<net::reply> (*handler)(store&, const node_id&, const Message&, byte_view)) {
+    auto message = wire::decode<Message>(what.head);
+    if (!message) return std::move(message).error().with_context("request");
+    return handler(on, from, *message, what.body);
+}
+
+result<net::reply> dispatch(store& on, const node_id& from, const net::request& what) {
+    switch (what.method) {
+    case method::hello: return decoded(on, from, what, hello);
+    case method::present: return decoded(on, from, what, present);
+    case method::put: return decoded(on, from, what, put);
+    case method::put_begin: return decoded(on, from, what, put_begin);
+    case method::put_chunk: return decoded(on, from, what, put_chunk);
+    case method::put_commit: return decoded(on, from, what, put_commit);
+    case method::get: return decoded(on, from, what, get);
+    case method::verify: return decoded(on, from, what, verify);
+    case method::settle: return decoded(on, from, what, settle);
+    case method::journal_fence: return decoded(on, from, what, journal_fence);
+    case method::journal_read: return decoded(on, from, what, journal_read);
+    case method::journal_trim: return decoded(on, from, what, journal_trim);
+    case method::journal_state: return decoded(on, from, what, state_of_journal);
+    default: return error(errc::unsupported, "no such method of a storage miner");
+    }
+}
+
+}  // namespace
+
+net::reply answer(store& on, const node_id& from, const net::request& what) {
+    auto answered = dispatch(on, from, what);
+    return answered ? std::move(*answered) : net::reply::of(answered.error());
+}
+
+}  // namespace cess::storage

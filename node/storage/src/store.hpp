@@ -1,0 +1,56 @@
+// The parts of an open store, in the order in which they stand on each other. Owned by a shared_ptr, which every
+// request and the sweeper hold: what is under way ends on a store that still is.
+#pragma once
+
+#include "fragment_store.hpp"
+#include "journal_store.hpp"
+#include "miner_metrics.hpp"
+#include "uploads.hpp"
+
+#include <core/net/task_group.hpp>
+
+#include <atomic>
+
+namespace cess::storage {
+
+class sweeper;
+
+struct store {
+    store(miner_dependencies d, miner_options h, store_identity i, std::unique_ptr<os::directory_lock> l);
+    ~store();
+
+    miner_dependencies on;
+    const miner_options how;
+    const store_identity identity;
+    std::unique_ptr<os::directory_lock> lock;
+    miner_metrics count;
+    space_account space;
+    authority leases;
+    fragment_store fragments;
+    uploads incoming;
+    std::shared_ptr<journal_store> journals;
+    std::unique_ptr<sweeper> sweeping;
+    const boost::asio::any_io_executor strand;
+    net::task_group tasks;
+
+    // Requests under way, and whoever waits for the last.
+    std::mutex gate;
+    bool closed = false;
+    std::size_t running = 0;
+    net::resumption<result<void>> drained;
+
+    [[nodiscard]] miner_status status() const;
+    void publish_status();  // to the gauges
+    // Blocking work: on the workers, or here without any.
+    template <class F>
+    [[nodiscard]] auto blocking(F f) -> net::awaitable<typename net::detail::offloaded<F>::answer> {
+        if (!on.workers) co_return f();
+        auto op = net::offload(*on.workers, std::move(f));
+        co_return co_await std::move(op);
+    }
+};
+
+// Answers one request; blocking. Not journal_append, which waits for its group. (serve.cpp)
+net::reply answer(store& on, const node_id& from, const net::request& what);
+
+}  // namespace cess::storage
