@@ -17,7 +17,8 @@ crypto::secret_key journal_key(const crypto::secret_key& volume_key, const salt2
     return crypto::hkdf(volume_key, salt.view(), "cess journal v1");
 }
 
-entry_sealer::entry_sealer(storage::journal_ref journal, const crypto::secret_key& key) : m_journal(journal), m_aead(key) {}
+entry_sealer::entry_sealer(storage::journal_ref journal, const crypto::secret_key& key, std::size_t payload_max)
+    : m_journal(journal), m_aead(key), m_payload_max(payload_max) {}
 
 sealed_entry entry_sealer::seal(entry_kind kind, byte_view payload) {
     bytes plain(1 + payload.size());
@@ -36,12 +37,12 @@ sealed_entry entry_sealer::seal(entry_kind kind, byte_view payload) {
 
 std::vector<sealed_entry> entry_sealer::seal_split(byte_view payload) {
     std::vector<sealed_entry> out;
-    if (payload.size() <= entry_payload_max) {
+    if (payload.size() <= m_payload_max) {
         out.push_back(seal(entry_kind::whole, payload));
         return out;
     }
-    for (std::size_t at = 0; at < payload.size(); at += entry_payload_max) {
-        const auto part = payload.subspan(at, std::min(entry_payload_max, payload.size() - at));
+    for (std::size_t at = 0; at < payload.size(); at += m_payload_max) {
+        const auto part = payload.subspan(at, std::min(m_payload_max, payload.size() - at));
         const bool is_last = at + part.size() == payload.size();
         out.push_back(seal(at == 0 ? entry_kind::first : is_last ? entry_kind::last : entry_kind::middle, part));
     }

@@ -62,9 +62,9 @@ void journal_writer::form_groups() {
         const auto in_flight = groups_in_flight();
         if (in_flight >= m_how.limits.groups_in_flight_max || (in_flight > 0 && !somebody_idle())) return;
         std::size_t count = 0, size = 0;
-        while (count < m_pending.size() && count < group_entries_max) {
+        while (count < m_pending.size() && count < m_how.limits.group_entries_max) {
             size += m_pending[count].payload.size();
-            if (count > 0 && size > group_payload_max) break;
+            if (count > 0 && size > m_how.limits.group_bytes_max) break;
             ++count;
         }
         add_group(count);
@@ -180,7 +180,6 @@ net::awaitable<result<void>> journal_writer::advance(std::size_t which) {
     }
     auto& m = m_members[which];
     if (m.durable < begin()) m.durable = begin();
-    if (m_how.broken.skip_copying && !in_window(m.durable) && !m_window.empty()) m.durable = m_window.back()->first;
     auto next = in_window(m.durable);
     m.behind = next == nullptr;
     if (next) co_return co_await send_window(which, std::move(next));
@@ -191,7 +190,7 @@ net::awaitable<result<void>> journal_writer::send_window(std::size_t which, std:
     storage::append_request message;
     message.journal = m_how.journal;
     message.first = what->first;
-    message.begin = m_how.broken.skip_copying ? what->first : begin();
+    message.begin = begin();
     message.previous = what->previous;
     message.lengths = what->lengths;
     message.sig = what->sig;
@@ -227,6 +226,7 @@ net::awaitable<result<void>> journal_writer::copy_page(std::size_t which) {
     storage::journal_read_request message;
     message.journal = m_how.journal;
     message.from = m_members[which].durable;
+    message.bytes_max = m_how.limits.page_bytes;
     const auto deadline = m_world.now() + m_how.limits.request;
     CO_TRY(auto page, co_await m_link->ask<storage::journal_read_reply>(m_members[*source].miner, storage::method::journal_read, message,
                                                                        byte_view{}, deadline, net::lane::bulk));

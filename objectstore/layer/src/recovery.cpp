@@ -339,6 +339,7 @@ net::awaitable<result<journal_chain>> recovery::longest_chain(older_journal& of,
 // ledger's root is of its term.
 net::awaitable<result<found_history>> recovery::walk() {
     found_history out;
+    bool found = false;
     if (m_how.broken.skip_seals && !m_older.empty()) m_older.resize(1);
     for (auto older = m_older.rbegin(); older != m_older.rend(); ++older) {
         const bool holds_head = older->lease.term == m_record.head.term;
@@ -346,14 +347,19 @@ net::awaitable<result<found_history>> recovery::walk() {
         CO_TRY(auto chain, co_await longest_chain(*older, from));
         const auto seal = complete_seal(chain);
         if (!holds_head && !seal && !(m_how.broken.any_seal && !chain.entries.empty())) continue;
+        found = true;
         out.seal.predecessor = older->lease.term;
         out.seal.sealed_length = chain.end;
         out.seal.sealed_chain = chain.chain;
         auto& entries = chain.entries;
         if (chain.base < from) entries.erase(entries.begin(), entries.begin() + static_cast<std::ptrdiff_t>(std::min<std::uint64_t>(from.value - chain.base.value, entries.size())));
-        out.entries = countable(std::move(entries));
+        out.entries = m_how.broken.keep_fragments ? std::move(entries) : countable(std::move(entries));
         break;
     }
+    // None ever served: then the volume is new. Were older leases dropped, one of the listed would have served.
+    const bool from_the_start = m_older.empty() ? m_lease.term.value == 1 : m_older.front().lease.term.value == 1;
+    if (!found && (!from_the_start || m_record.head.term.value != 0))
+        co_return error(errc::corrupt, "no journal of volume " + m_record.name + " holds its history");
     out.seal.copied = static_cast<std::uint32_t>(out.entries.size());
     co_return out;
 }
@@ -398,8 +404,9 @@ net::awaitable<result<taken_volume>> recovery::run() {
     out.lease = m_lease;
     out.link = m_link;
     CO_TRY(const auto key, m_keys.find(m_record.keyring.back().lineage, m_record.keyring.back().generation));
-    out.sealer = std::make_unique<entry_sealer>(journal_of(m_lease), journal_key(key, m_lease.journal_salt));
+    out.sealer = std::make_unique<entry_sealer>(journal_of(m_lease), journal_key(key, m_lease.journal_salt), m_how.entry_payload_max);
     journal_writer::setup setup;
+    setup.limits = m_how.journal;
     setup.journal = journal_of(m_lease);
     setup.members = m_lease.members;
     setup.tolerated = m_lease.tolerated;
@@ -413,7 +420,7 @@ net::awaitable<result<taken_volume>> recovery::run() {
         co_await out.journal->stop();
         co_return std::move(copied).error().with_context("seal the journal of term " + std::to_string(m_lease.term.value));
     }
-    if (m_how.read_back) out.history = assemble(history.entries);
+    out.history = assemble(history.entries);
     co_return out;
 }
 

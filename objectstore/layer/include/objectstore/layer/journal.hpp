@@ -52,7 +52,7 @@ struct sealed_entry {
 // Gives entries their index, nonce and place in the chain: one a journal, so that no nonce repeats. Not thread-safe.
 class entry_sealer {
 public:
-    entry_sealer(storage::journal_ref journal, const crypto::secret_key& key);
+    entry_sealer(storage::journal_ref journal, const crypto::secret_key& key, std::size_t payload_max = entry_payload_max);
     [[nodiscard]] sealed_entry seal(entry_kind kind, byte_view payload);
     // One append as one or more entries.
     [[nodiscard]] std::vector<sealed_entry> seal_split(byte_view payload);
@@ -61,6 +61,7 @@ public:
 private:
     storage::journal_ref m_journal;
     crypto::aead m_aead;
+    std::size_t m_payload_max;
     entry_index m_next;
     hash256 m_chain;
 };

@@ -25,13 +25,15 @@ struct journal_limits {
     net::duration request = std::chrono::seconds(3);    // one request to one member
     net::duration spare_after = std::chrono::milliseconds(500);  // a member without an answer for so long gets a substitute
     std::uint64_t window_bytes = 16 * MiB;              // acknowledged groups kept to bring members up to date; further back is copied
+    std::uint32_t page_bytes = 1 * MiB;                 // of a copied page
     std::size_t groups_in_flight_max = 4;
+    std::size_t group_bytes_max = group_payload_max;    // unless a single entry is larger
+    std::size_t group_entries_max = layer::group_entries_max;
 };
 
 // What tests weaken to see that the simulation notices. All false in the product.
 struct journal_mutations {
     bool acknowledge_early = false;  // A = m
-    bool skip_copying = false;       // a spare joins with the newest group, whatever lies before it
 };
 
 class journal_writer : public std::enable_shared_from_this<journal_writer> {

@@ -19,6 +19,7 @@ struct recovery_mutations {
     bool serve_early = false;         // does not wait until the tail is in the new journal
     bool first_answer = false;        // takes the first member's chain, not the longest
     bool skip_seals = false;          // always reads the oldest journal
+    bool keep_fragments = false;      // counts an append of which only some entries are there
     journal_mutations writer;
 };
 
@@ -26,7 +27,8 @@ struct take_options {
     std::string endpoint;
     std::uint64_t reservation = 4 * GiB;
     bool force = false;
-    bool read_back = true;  // keep the payloads of the history
+    journal_limits journal;  // its deadlines come from the context
+    std::size_t entry_payload_max = layer::entry_payload_max;
     recovery_mutations broken;
 };
 

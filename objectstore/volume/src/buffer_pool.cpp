@@ -1,0 +1,192 @@
+#include "buffer_pool.hpp"
+
+#include <core/base/log.hpp>
+
+#include <algorithm>
+
+namespace cess::volume {
+
+buffer_pool::buffer_pool(segment_table& table, hooks on, limits with, segment_number first)
+    : m_table(table), m_on(std::move(on)), m_limits(with), m_next(first.value) {
+    for (unsigned i = 0; i < m_limits.workers; ++i) m_workers.emplace_back([this] { work(); });
+}
+
+buffer_pool::~buffer_pool() { stop(); }
+
+void buffer_pool::abandon() {
+    {
+        const std::lock_guard lock(m_mutex);
+        m_stop = true;
+    }
+    m_changed.notify_all();
+    m_ready.notify_all();
+}
+
+void buffer_pool::stop() {
+    abandon();
+    for (auto& worker : m_workers)
+        if (worker.joinable()) worker.join();
+}
+
+error buffer_pool::full() const {
+    if (m_failure.code == errc::ok) return error(errc::timeout, "write buffers stayed full: segments are stored too slowly");
+    return error(m_failure.code, "write buffers are full and cannot be stored: " + m_failure.what);
+}
+
+result<std::shared_ptr<buffer_pool::slot>> buffer_pool::reserve(std::uint64_t wanted, hold& out) {
+    std::unique_lock lock(m_mutex);
+    const auto deadline = clock::now() + m_limits.patience;
+    for (;;) {
+        if (m_stop) return error(errc::canceled, "volume is closed");
+        if (m_open) break;
+        if (m_bytes == 0 || m_bytes + m_limits.segment_size <= m_limits.buffers_max) {
+            m_open = std::make_shared<slot>();
+            m_open->buffer = std::make_shared<segment_buffer>(segment_number{m_next++}, m_limits.segment_size);
+            m_bytes += m_limits.segment_size;
+            m_table.add(m_open->buffer);
+            break;
+        }
+        if (m_changed.wait_until(lock, deadline) == std::cv_status::timeout) return full();
+    }
+    auto into = m_open;
+    const auto length = std::min(wanted, into->buffer->capacity() - into->used);
+    out.buffer = into->buffer;
+    out.offset = static_cast<std::uint32_t>(into->used);
+    out.length = static_cast<std::uint32_t>(length);
+    into->used += length;
+    m_unstored += length;
+    ++into->copies;
+    m_table.pin(into->buffer->number());
+    if (into->used == into->buffer->capacity()) seal(into);
+    return into;
+}
+
+void buffer_pool::seal(const std::shared_ptr<slot>& which) {
+    which->sealed = true;
+    m_bytes -= which->buffer->capacity() - which->used;  // pages that were never touched
+    m_table.seal(which->buffer->number(), which->used);
+    if (m_open == which) m_open = nullptr;
+    if (which->copies) return;  // the last copy hands it on
+    m_sealed.push_back(which);
+    m_ready.notify_one();
+}
+
+void buffer_pool::copied(const std::shared_ptr<slot>& into) {
+    const std::lock_guard lock(m_mutex);
+    if (--into->copies || !into->sealed) return;
+    m_sealed.push_back(into);
+    m_ready.notify_one();
+}
+
+result<void> buffer_pool::place(byte_view data, std::vector<hold>& out) {
+    while (!data.empty()) {
+        hold next;
+        TRY(auto into, reserve(data.size(), next));
+        std::memcpy(next.buffer->at(next.offset), data.data(), next.length);
+        data = data.subspan(next.length);
+        out.push_back(std::move(next));
+        copied(into);
+    }
+    return {};
+}
+
+void buffer_pool::unpin(const std::vector<hold>& holds) {
+    for (const auto& each : holds) m_table.unpin(each.buffer->number());
+}
+
+segment_number buffer_pool::next_number() {
+    const std::lock_guard lock(m_mutex);
+    return {m_next++};
+}
+
+void buffer_pool::seal_open() {
+    const std::lock_guard lock(m_mutex);
+    if (const auto open = m_open; open && open->used) seal(open);
+}
+
+void buffer_pool::adopt(const std::shared_ptr<segment_buffer>& replayed, std::uint64_t length) {
+    const std::lock_guard lock(m_mutex);
+    auto which = std::make_shared<slot>();
+    which->buffer = replayed;
+    which->used = length;
+    m_bytes += replayed->capacity();
+    m_unstored += length;
+    seal(which);
+}
+
+result<void> buffer_pool::wait_stored(segment_number number, net::duration patience) {
+    std::unique_lock lock(m_mutex);
+    const auto deadline = clock::now() + patience;
+    while (m_table.waits_for_store(number)) {
+        if (m_stop) return error(errc::canceled, "volume is closed");
+        if (m_changed.wait_until(lock, deadline) == std::cv_status::timeout) return full();
+    }
+    return {};
+}
+
+void buffer_pool::wake() {
+    { const std::lock_guard lock(m_mutex); }
+    m_changed.notify_all();
+    m_ready.notify_all();
+}
+
+std::uint64_t buffer_pool::unstored_bytes() const {
+    const std::lock_guard lock(m_mutex);
+    return m_unstored;
+}
+
+std::uint64_t buffer_pool::bytes_held() const {
+    const std::lock_guard lock(m_mutex);
+    return m_bytes;
+}
+
+void buffer_pool::work() {
+    std::unique_lock lock(m_mutex);
+    while (!m_stop) {
+        if (m_sealed.empty()) {
+            m_ready.wait(lock);
+        } else if (const auto now = clock::now(); m_retry_at > now) {
+            m_ready.wait_until(lock, m_retry_at);
+        } else {
+            const auto which = m_sealed.front();
+            m_sealed.pop_front();
+            lock.unlock();
+            store(which);
+            lock.lock();
+        }
+    }
+}
+
+void buffer_pool::finish(const std::shared_ptr<slot>& which) {
+    {
+        const std::lock_guard lock(m_mutex);
+        m_bytes -= which->used;
+        m_unstored -= which->used;
+    }
+    m_changed.notify_all();
+}
+
+void buffer_pool::store(const std::shared_ptr<slot>& which) {
+    const auto number = which->buffer->number();
+    if (m_table.drop_if_unneeded(number, m_on.durable())) return finish(which);
+    auto done = m_on.put(number, which->buffer->view(0, which->used));
+    if (done) {
+        {
+            const std::lock_guard lock(m_mutex);
+            m_failure = {};
+            m_backoff = {};
+        }
+        m_on.stored(which->buffer, *done);
+        return finish(which);
+    }
+    if (done.error().code == errc::fenced) m_on.deposed(done.error());
+    const std::lock_guard lock(m_mutex);
+    m_failure = done.error();
+    m_backoff = std::clamp(m_backoff * 2, std::chrono::milliseconds(50), std::chrono::milliseconds(5000));
+    m_retry_at = clock::now() + m_backoff;
+    m_sealed.push_back(which);
+    log::warn("volume", "segment not stored, tried again segment={} in={}ms error={}", number.value, m_backoff.count(), done.error().message());
+    m_ready.notify_all();
+}
+
+}  // namespace cess::volume

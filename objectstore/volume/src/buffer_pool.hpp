@@ -1,0 +1,88 @@
+// Where written bytes go first: one open segment buffer, sealed when full or when a cut wants it, and a few workers
+// that store sealed ones. Bounded in bytes: writers wait. Thread-safe.
+//
+// Lock order: the pool's mutex before the segment table's. Nothing is locked while bytes are copied or stored.
+#pragma once
+
+#include "segment_table.hpp"
+
+#include <condition_variable>
+#include <deque>
+#include <thread>
+
+namespace cess::volume {
+
+class buffer_pool {
+public:
+    struct hooks {
+        std::function<result<ledger::segment_record>(segment_number, byte_view)> put;  // session::put_segment
+        std::function<void(const std::shared_ptr<segment_buffer>&, const ledger::segment_record&)> stored;
+        std::function<sequence_number()> durable;
+        std::function<void(const error&)> deposed;  // a put was fenced
+    };
+    struct limits {
+        std::uint64_t segment_size, buffers_max;
+        net::duration patience;
+        unsigned workers = 2;
+    };
+    buffer_pool(segment_table& table, hooks on, limits with, segment_number first);
+    ~buffer_pool();  // stops
+
+    // A range of a buffer that holds written bytes; pinned in the table until unpin().
+    struct hold {
+        std::shared_ptr<segment_buffer> buffer;
+        std::uint32_t offset = 0;
+        std::uint32_t length = 0;
+    };
+    // Gives `data` its place and copies it there. Appends to `out`, also when it fails (unpin what is there).
+    // Waits while buffers are full: errc::no_space or errc::timeout with the reason that storing gave.
+    [[nodiscard]] result<void> place(byte_view data, std::vector<hold>& out);
+    void unpin(const std::vector<hold>& holds);
+
+    [[nodiscard]] segment_number next_number();  // for segments that are not buffered: metadata
+    void seal_open();                            // what is in it becomes complete as soon as running copies end
+    void adopt(const std::shared_ptr<segment_buffer>& replayed, std::uint64_t length);  // sealed, from recovery
+    // Until the segment is stored (or forgotten); errc::canceled on stop, errc::timeout with the last failure.
+    [[nodiscard]] result<void> wait_stored(segment_number number, net::duration patience);
+    void wake();  // something changed that waiters look at
+    void abandon();  // waiters get errc::canceled, no put is started any more
+    void stop();     // abandons, and waits for running puts
+    [[nodiscard]] std::uint64_t unstored_bytes() const;  // accepted, not yet at the miners
+    [[nodiscard]] std::uint64_t bytes_held() const;
+
+private:
+    struct slot {
+        std::shared_ptr<segment_buffer> buffer;
+        std::uint64_t used = 0;
+        std::uint32_t copies = 0;  // under way
+        bool sealed = false;
+    };
+    using clock = std::chrono::steady_clock;
+
+    [[nodiscard]] result<std::shared_ptr<slot>> reserve(std::uint64_t wanted, hold& out);
+    void copied(const std::shared_ptr<slot>& into);
+    void seal(const std::shared_ptr<slot>& which);  // REQUIRES: m_mutex
+    [[nodiscard]] error full() const;               // REQUIRES: m_mutex
+    void work();
+    void finish(const std::shared_ptr<slot>& which);
+    void store(const std::shared_ptr<slot>& which);
+
+    segment_table& m_table;
+    const hooks m_on;
+    const limits m_limits;
+    mutable std::mutex m_mutex;
+    std::condition_variable m_changed;  // space, stored, stop
+    std::condition_variable m_ready;    // work for workers
+    std::uint64_t m_next;
+    std::shared_ptr<slot> m_open;
+    std::deque<std::shared_ptr<slot>> m_sealed;
+    std::uint64_t m_bytes = 0;           // held by buffers
+    std::uint64_t m_unstored = 0;
+    error m_failure;                     // of the last put, until one succeeds
+    clock::time_point m_retry_at{};
+    std::chrono::milliseconds m_backoff{0};
+    bool m_stop = false;
+    std::vector<std::thread> m_workers;
+};
+
+}  // namespace cess::volume

@@ -1,0 +1,352 @@
+// Cuts, checkpoints, snapshots, upkeep and the end of an engine.
+#include "engine.hpp"
+#include "rocks.hpp"
+
+#include <core/base/log.hpp>
+#include <core/net/blocking.hpp>
+
+namespace cess::volume {
+namespace {
+
+constexpr std::size_t dead_at_once_max = 2000;     // segments declared in one transaction
+constexpr std::size_t clear_at_once = 2048;        // extents of a dropped blob in one batch
+constexpr std::size_t waiting_heads_max = 8;
+constexpr std::size_t waiting_snapshots_max = 64;
+constexpr auto flush_patience = std::chrono::seconds(60);
+constexpr auto upkeep_period = std::chrono::milliseconds(500);
+constexpr auto space_period = std::chrono::seconds(5);
+
+using clock = std::chrono::steady_clock;
+
+}  // namespace
+
+result<void> begin_local_cut(store& state, segment_table& table, sequence_number at, cut& out) {
+    out.at = at;
+    out.segments = table.take_cut(at, dead_at_once_max);
+    rocksdb::WriteBatch batch;
+    for (const auto& [ref, row] : out.segments.dirty) batch.Put(slice(row::segment_key(ref.lineage, ref.number)), slice(wire::encode(row)));
+    for (const auto& ref : out.segments.gone) batch.Delete(slice(row::segment_key(ref.lineage, ref.number)));
+    batch.Put(slice(row::one(row::position)), slice(wire::encode(at)));
+    CHECK_OK(state.write(batch));
+    return state.begin_flush();
+}
+
+result<void> finish_local_cut(store& state, cut& out) {
+    CHECK_OK(state.wait_flushed(flush_patience));
+    return state.checkpoint_to(out.directory);
+}
+
+// Only one cuts or flushes at a time, and so owns the memtable's switch.
+class engine::cut_role {
+public:
+    explicit cut_role(engine& of) : m_of(of) {
+        std::unique_lock lock(m_of.m_state_mutex);
+        m_held = m_of.m_state_changed.wait_for(lock, flush_patience * 2, [this] { return !m_of.m_cutting || m_of.m_stopping; });
+        m_held = m_held && !m_of.m_cutting;
+        if (m_held) m_of.m_cutting = true;
+    }
+    ~cut_role() {
+        if (!m_held) return;
+        {
+            const std::lock_guard lock(m_of.m_state_mutex);
+            m_of.m_cutting = false;
+        }
+        m_of.m_state_changed.notify_all();
+    }
+    cut_role(const cut_role&) = delete;
+    cut_role& operator=(const cut_role&) = delete;
+    explicit operator bool() const noexcept { return m_held; }
+
+private:
+    engine& m_of;
+    bool m_held = false;
+};
+
+// REQUIRES: the role. What fails here leaves the counters of the cut half taken: the volume is done for.
+result<cut> engine::make_cut(std::optional<snapshot_edit> snapshot) {
+    const auto began = clock::now();
+    cut out;
+    out.snapshot = snapshot;
+    out.directory = m_settings.directory + "/cut-" + std::to_string(++m_cut_number);
+    const auto made = [&]() -> result<void> {
+        {
+            const std::lock_guard lock(m_apply);
+            CHECK_OK(check_writable());
+            if (snapshot) {
+                applied_change change;
+                change_record record;
+                record.edits.emplace_back(*snapshot);
+                change.at = {m_applied.load() + 1};
+                change.when = clock::now();
+                change.encoded = wire::encode(record);
+                m_applied = change.at.value;
+                m_journal->push(std::move(change));
+            }
+            m_pool->seal_open();
+            CHECK_OK(begin_local_cut(*m_store, *m_table, applied(), out));
+            m_journal->divide(out.at);
+            m_last_cut = out.at.value;
+        }
+        return finish_local_cut(*m_store, out);
+    }();
+    if (!made) {
+        if (made.error().code != errc::canceled) fail(made.error());
+        return made.error();
+    }
+    {
+        const std::lock_guard lock(m_state_mutex);
+        m_last_cut_at = clock::now();
+    }
+    m_cut_time.observe_us(static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(clock::now() - began).count()));
+    return out;
+}
+
+result<void> engine::cut_head(bool even_if_waiting) {
+    if (!even_if_waiting && m_checkpointer->waiting()) return {};
+    if (m_checkpointer->waiting() >= waiting_heads_max) return error(errc::exhausted, "checkpoints wait for consensus");
+    const cut_role role(*this);
+    if (!role) return error(errc::timeout, "local checkpoint");
+    if (m_applied.load() == m_last_cut.load()) return {};
+    TRY(auto made, make_cut({}));
+    m_checkpointer->add(std::move(made));
+    return {};
+}
+
+result<void> engine::flush_memtable() {
+    const cut_role role(*this);
+    if (!role) return error(errc::timeout, "flush of the local store");
+    {
+        const std::lock_guard lock(m_apply);
+        if (m_store->memtable_bytes() < m_settings.memtable) return {};
+        CHECK_OK(m_store->begin_flush());
+    }
+    return m_store->wait_flushed(flush_patience);
+}
+
+result<void> engine::checkpoint() {
+    CHECK_OK(check_writable());
+    if (m_applied.load() != m_last_cut.load()) CHECK_OK(cut_head(true));
+    const auto& limits = m_layer.limits();
+    return m_checkpointer->wait({m_last_cut.load()}, limits.put * 2 + limits.ledger * 4);
+}
+
+// ---- snapshots -------------------------------------------------------------------------------------------
+
+result<void> engine::refresh_views() {
+    const auto deadline = m_layer.world().now() + m_layer.limits().request;
+    TRY(auto views, net::wait(m_layer.world(), m_layer.ledger().views(record().id, deadline)));
+    const std::lock_guard lock(m_state_mutex);
+    m_anchored.clear();
+    m_names.clear();
+    for (const auto& view : views) {
+        m_names.insert(view.name);
+        if (view.kind == ledger::view_kind::snapshot) m_anchored[view.name] = {view.name, view.created_unix, view.at.sequence, false};
+    }
+    for (const auto& [name, info] : m_pending) m_names.insert(name);
+    return {};
+}
+
+result<void> engine::check_snapshot_name(const std::string& name) {
+    if (!valid_name(name)) return error(errc::invalid, "snapshot name must be [a-z0-9][a-z0-9.-]{0,62} without '..'");
+    {
+        const std::lock_guard lock(m_state_mutex);
+        if (!m_names.contains(name)) return {};
+    }
+    // Taken as far as we know; it may have been deleted meanwhile.
+    (void)refresh_views();
+    const std::lock_guard lock(m_state_mutex);
+    if (m_names.contains(name)) return error(errc::exists, "snapshot " + record().name + "@" + name);
+    return {};
+}
+
+result<void> engine::create_snapshot(const std::string& name) {
+    CHECK_OK(check_writable());
+    CHECK_OK(check_snapshot_name(name));
+    if (m_checkpointer->waiting() >= waiting_snapshots_max) return error(errc::exhausted, "snapshots wait for consensus");
+    const auto now = m_layer.world().wall_now().time_since_epoch();
+    snapshot_edit edit{name, static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::seconds>(now).count()), record().size};
+    sequence_number at;
+    {
+        const cut_role role(*this);
+        if (!role) return error(errc::timeout, "local checkpoint of the snapshot");
+        {
+            const std::lock_guard lock(m_state_mutex);
+            if (!m_names.insert(name).second) return error(errc::exists, "snapshot " + record().name + "@" + name);
+        }
+        auto made = make_cut(edit);
+        if (!made) {
+            const std::lock_guard lock(m_state_mutex);
+            m_names.erase(name);
+            return made.error();
+        }
+        at = made->at;
+        {
+            const std::lock_guard lock(m_state_mutex);
+            m_pending[name] = {name, edit.created_unix, at, true};
+        }
+        m_checkpointer->add(std::move(*made));
+    }
+    return m_journal->sync(at);
+}
+
+void engine::snapshot_settled(const std::string& name, bool anchored) {
+    const std::lock_guard lock(m_state_mutex);
+    const auto it = m_pending.find(name);
+    if (it == m_pending.end()) return;
+    if (anchored) {
+        auto info = it->second;
+        info.pending = false;
+        m_anchored[name] = info;
+    } else {
+        m_names.erase(name);
+    }
+    m_pending.erase(it);
+}
+
+result<std::vector<snapshot_info>> engine::snapshots() {
+    CHECK_OK(check_readable());
+    (void)refresh_views();  // while consensus is down: as last seen
+    const std::lock_guard lock(m_state_mutex);
+    std::vector<snapshot_info> out;
+    for (const auto& [name, info] : m_anchored)
+        if (!m_pending.contains(name)) out.push_back(info);
+    for (const auto& [name, info] : m_pending) out.push_back(info);
+    std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.at < b.at; });
+    return out;
+}
+
+result<void> engine::resize(std::uint64_t size) {
+    CHECK_OK(check_writable());
+    const auto& now = record();
+    if (size == 0 && now.type == ledger::volume_type::block) return error(errc::invalid, "a block device of no size");
+    if (size > ledger::limits::volume_size_max) return error(errc::invalid, "size above " + format_size(ledger::limits::volume_size_max));
+    if (now.type != ledger::volume_type::block && size != 0 && size < m_table->logical())
+        return error(errc::no_space, "volume " + now.name + " already holds " + format_size(m_table->logical()));
+    const auto deadline = m_layer.world().now() + m_layer.limits().ledger;
+    ledger::resize_volume what;
+    what.volume = now.id;
+    what.size = size;
+    CHECK_OK(net::wait(m_layer.world(), m_layer.ledger().submit(m_who, std::move(what), deadline)));
+    const std::lock_guard lock(m_state_mutex);
+    auto next = std::make_unique<ledger::volume_record>(*m_records.back());
+    next->size = size;
+    m_records.push_back(std::move(next));
+    m_record = m_records.back().get();
+    return {};
+}
+
+// ---- upkeep ----------------------------------------------------------------------------------------------
+
+void engine::wake_upkeep() {
+    {
+        const std::lock_guard lock(m_state_mutex);
+        if (m_wanted) return;
+        m_wanted = true;
+    }
+    m_state_changed.notify_all();
+}
+
+void engine::upkeep() {
+    auto next_space = clock::time_point{};
+    std::unique_lock lock(m_state_mutex);
+    while (!m_stopping) {
+        m_state_changed.wait_for(lock, upkeep_period, [this] { return m_stopping || m_wanted || (m_failed && m_tell); });
+        if (m_stopping) break;
+        m_wanted = false;
+        if (m_failed) {
+            const auto tell = std::exchange(m_tell, nullptr);
+            const auto why = *m_failed;
+            lock.unlock();
+            if (tell) tell(why);
+            lock.lock();
+            continue;
+        }
+        lock.unlock();
+        upkeep_step();
+        if (clock::now() >= next_space) {
+            m_space->keep_ahead();
+            if (m_free_asked.exchange(false)) refresh_network_free();
+            next_space = clock::now() + space_period;
+        }
+        lock.lock();
+    }
+}
+
+void engine::upkeep_step() {
+    if (m_store->memtable_bytes() >= m_settings.memtable)
+        if (auto flushed = flush_memtable(); !flushed && flushed.error().code != errc::timeout) return fail(flushed.error());
+    if (m_dropped.exchange(false))
+        if (auto cleared = clear_dropped(); !cleared && cleared.error().code != errc::canceled) return fail(cleared.error());
+    const bool idle = [this] {
+        const std::lock_guard lock(m_state_mutex);
+        return clock::now() - m_last_cut_at >= m_settings.checkpoint_idle;
+    }();
+    const bool dirty = m_applied.load() != m_last_cut.load();
+    if (!dirty || !(idle || m_holder->journal_bytes() >= m_settings.journal_checkpoint)) return;
+    if (auto made = cut_head(false); !made) log::warn("volume", "no checkpoint volume={} error={}", record().name, made.error().message());
+}
+
+// Removes the extents of dropped blobs, a bounded batch at a time; others write in between.
+result<void> engine::clear_dropped() {
+    TRY(auto rows, m_store->scan(row::one(row::dropped), {}, 64, 1));
+    for (const auto& each : rows) {
+        if (each.key.size() != 12) return error(errc::corrupt, "dropped row of the wrong size");
+        const auto blob = row::big_endian(each.key);
+        const auto generation = row::big_endian32(byte_view(each.key).subspan(8));
+        for (bool done = false; !done;) {
+            const std::lock_guard lock(m_apply);
+            CHECK_OK(check_writable());
+            executor run(*m_store, *m_table, 1);
+            TRY(done, run.clear_dropped(blob, generation, clear_at_once));
+            CHECK_OK(m_store->write(run.batch()));
+            // After the last change, so that a view of that change still counts them in.
+            m_table->commit(run.deltas(), applied().next());
+            if (m_store->memtable_bytes() >= m_settings.memtable) break;
+        }
+    }
+    if (rows.empty()) return {};
+    m_dropped = true;
+    wake_upkeep();
+    return apply_nothing();  // a change after it, so that the next root may declare what was emptied
+}
+
+void engine::refresh_network_free() {
+    const auto deadline = m_layer.world().now() + m_layer.limits().request;
+    auto read = net::wait(m_layer.world(), m_layer.ledger().read(ledger::key::totals(), deadline));
+    if (!read || !read->value) return;
+    const auto totals = wire::decode<ledger::totals_record>(*read->value);
+    if (!totals) return;
+    const auto shape = record().geometry;
+    m_network_free = (totals->available() + m_holder->reservation_left()) / (std::uint64_t{shape.k} + shape.m) * shape.k;
+}
+
+// ---- the end ---------------------------------------------------------------------------------------------
+
+result<void> engine::close() {
+    {
+        const std::lock_guard lock(m_state_mutex);
+        if (m_closing) return error(errc::canceled, "volume is closed");
+    }
+    result<void> synced = sync();
+    result<void> anchored;
+    if (synced && (m_applied.load() != m_last_cut.load() || m_checkpointer->waiting())) anchored = checkpoint();
+    {
+        const std::lock_guard lock(m_apply);  // no apply is half done
+        const std::lock_guard state(m_state_mutex);
+        m_closing = true;
+    }
+    if (synced) synced = m_journal->sync(applied());  // of writers that came in between
+    if (!anchored) log::warn("volume", "closed before the last checkpoint was final, its journal holds the rest volume={} error={}", record().name, anchored.error().message());
+    result<void> released;
+    if (!m_has_failed) released = m_holder->release();
+    stop_threads();
+    {
+        const std::lock_guard lock(m_state_mutex);
+        m_closed = true;
+    }
+    if (!synced) return synced.error();
+    if (!released) log::warn("volume", "lease not released, the next owner waits for silence volume={} error={}", record().name, released.error().message());
+    return {};
+}
+
+}  // namespace cess::volume

@@ -1,0 +1,293 @@
+#include "engine.hpp"
+
+#include "rocks.hpp"
+
+#include <core/base/log.hpp>
+
+namespace cess::volume {
+namespace {
+
+constexpr std::size_t user_key_max = 64 * KiB;
+constexpr std::uint64_t memtable_hard_factor = 12;  // below the 16 at which RocksDB would switch memtables by itself
+
+std::uint64_t since_us(std::chrono::steady_clock::time_point when) {
+    return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - when).count());
+}
+
+std::string label_of(const ledger::volume_record& record) { return "volume=\"" + record.name + "\""; }
+
+}  // namespace
+
+struct engine::prepared {
+    change_record record;
+    applied_change change;
+    std::size_t extent_edits = 0;
+};
+
+engine::engine(layer::layer& on, const chain::account& who, settings how, metrics& count, opened from)
+    : m_layer(on), m_who(who), m_settings(std::move(how)), m_holder(std::move(from.holder)), m_store(std::move(from.state)),
+      m_table(std::move(from.table)), m_keys(std::move(from.keys)), m_applied(from.applied.value), m_last_cut(from.start.root.sequence.value),
+      m_names(std::move(from.views)), m_last_cut_at(std::chrono::steady_clock::now()),
+      m_count_applied(count.make_counter("cess_volume_changes_total", "Changes applied.", label_of(from.record))),
+      m_count_syncs(count.make_counter("cess_volume_syncs_total", "Waits for durability.", label_of(from.record))),
+      m_sync_time(count.make_histogram("cess_volume_sync_seconds", "Time to durability.", label_of(from.record))),
+      m_cut_time(count.make_histogram("cess_volume_cut_seconds", "Time to a local checkpoint.", label_of(from.record))),
+      m_written(count.make_counter("cess_volume_written_bytes_total", "Bytes written by faces.", label_of(from.record))),
+      m_read_bytes(count.make_counter("cess_volume_read_bytes_total", "Bytes read by faces.", label_of(from.record))) {
+    m_records.push_back(std::make_unique<ledger::volume_record>(std::move(from.record)));
+    m_record = m_records.back().get();
+    const auto& record = *m_records.back();
+    // The session ends an append by its own deadline; ours only catches a session that does not.
+    const auto sync_patience = on.limits().append * 2 + std::chrono::seconds(5);
+    m_journal = std::make_unique<journal>(*m_holder, journal::limits{m_settings.append_idle, sync_patience}, from.applied,
+                                          [this](const error& why) { fail(why); });
+    buffer_pool::hooks hooks;
+    hooks.put = [this, &record](segment_number number, byte_view content) {
+        layer::segment_spec spec;
+        spec.number = number;
+        spec.geometry = record.geometry;
+        if (record.block_size) spec.block_size = record.block_size;
+        spec.lineage = record.id;
+        spec.key_generation = m_keys->generation();
+        const auto ring = m_keys->ring();
+        return m_holder->put_segment(*ring, spec, content);
+    };
+    hooks.stored = [this](const std::shared_ptr<segment_buffer>& buffer, const ledger::segment_record& at) {
+        if (m_table->stored(at)) m_journal->locate(buffer, at);
+    };
+    hooks.durable = [this] { return m_journal->durable(); };
+    hooks.deposed = [this](const error& why) { fail(why); };
+    m_pool = std::make_unique<buffer_pool>(*m_table, std::move(hooks),
+                                           buffer_pool::limits{m_settings.segment_size, m_settings.buffers_max, m_settings.writer_patience},
+                                           first_segment(m_holder->term()));
+    m_space = std::make_unique<space>(*m_holder, *m_pool, record.geometry);
+    checkpointer::parts parts{m_layer, *m_holder, m_who, *m_table, *m_pool, *m_journal, *m_keys, m_settings.segment_size, record, count};
+    m_head_is_behind = from.head < from.start.root.sequence;
+    m_checkpointer = std::make_unique<checkpointer>(std::move(parts), std::move(from.start),
+                                                    [this](const std::string& name, bool anchored) { snapshot_settled(name, anchored); });
+    for (auto& [buffer, length] : from.replayed) m_pool->adopt(buffer, length);
+    for (auto& each : from.cuts) {
+        if (each.snapshot) m_pending[each.snapshot->name] = {each.snapshot->name, each.snapshot->created_unix, each.at, true};
+        m_last_cut = each.at.value;
+        m_checkpointer->add(std::move(each));
+    }
+}
+
+result<void> engine::start() {
+    // A snapshot's root was anchored, the head's was not: the next root must differ from it in its sequence.
+    if (m_head_is_behind) CHECK_OK(apply_nothing());
+    m_checkpointer->run();
+    m_upkeep = std::thread([this] { upkeep(); });
+    if (m_applied.load() != m_last_cut.load() || m_checkpointer->waiting()) (void)cut_head(true);
+    return {};
+}
+
+result<void> engine::apply_nothing() {
+    prepared none;
+    none.change.encoded = wire::encode(none.record);
+    CHECK_OK(commit(none));
+    return {};
+}
+
+engine::~engine() { stop_threads(); }
+
+void engine::stop_threads() {
+    {
+        const std::lock_guard lock(m_state_mutex);
+        m_stopping = true;
+    }
+    m_state_changed.notify_all();
+    m_checkpointer->abandon();
+    m_pool->abandon();
+    m_journal->stop();
+    if (m_upkeep.joinable()) m_upkeep.join();
+    m_checkpointer->stop();
+    m_pool->stop();
+}
+
+// ---- failure ---------------------------------------------------------------------------------------------
+
+void engine::fail(const error& why) {
+    {
+        const std::lock_guard lock(m_state_mutex);
+        if (m_failed || m_stopping) return;
+        m_failed = why;
+    }
+    m_has_failed = true;
+    log::error("volume", "volume can no longer be written volume={} error={}", record().name, why.message());
+    m_pool->abandon();
+    m_checkpointer->abandon();
+    m_state_changed.notify_all();  // upkeep tells: whoever fails may hold locks
+}
+
+void engine::on_failure(std::function<void(const error&)> tell) {
+    {
+        const std::lock_guard lock(m_state_mutex);
+        m_tell = std::move(tell);
+    }
+    m_state_changed.notify_all();
+}
+
+result<void> engine::check_readable() const {
+    const std::lock_guard lock(m_state_mutex);
+    if (m_closed) return error(errc::canceled, "volume is closed");
+    // Somebody else owns it: what we hold may be older than what they acknowledged.
+    if (m_failed && m_failed->code == errc::fenced) return *m_failed;
+    return {};
+}
+
+result<void> engine::check_writable() const {
+    const std::lock_guard lock(m_state_mutex);
+    if (m_closing) return error(errc::canceled, "volume is closed");
+    if (!m_failed) return {};
+    if (m_failed->code == errc::fenced) return *m_failed;
+    return error(errc::read_only, "volume " + record().name + " cannot be written any more, open it again (" + m_failed->message() + ")");
+}
+
+bool engine::writable() const noexcept { return !m_has_failed; }
+
+// ---- reading ---------------------------------------------------------------------------------------------
+
+result<std::optional<bytes>> engine::get(byte_view key) {
+    CHECK_OK(check_readable());
+    return m_store->get(row::user_key(key));
+}
+
+result<std::vector<key_value>> engine::scan(byte_view prefix, byte_view from, std::size_t limit) {
+    CHECK_OK(check_readable());
+    return scan_keys(*m_store, prefix, from, limit);
+}
+
+result<void> engine::read(blob_id blob, std::uint64_t offset, byte_span out) {
+    CHECK_OK(check_readable());
+    m_read_bytes.add(out.size());
+    const auto ring = m_keys->ring();
+    return read_blob(*m_store, *m_table, m_layer, *ring, blob, offset, out);
+}
+
+result<std::vector<range>> engine::map(blob_id blob, std::uint64_t offset, std::uint64_t length) {
+    CHECK_OK(check_readable());
+    return map_blob(*m_store, blob, offset, length);
+}
+
+usage engine::usage_now() {
+    m_free_asked = true;
+    return {m_table->logical(), m_table->stored_bytes(), record().size, m_network_free.load()};
+}
+
+// ---- writing ---------------------------------------------------------------------------------------------
+
+result<void> engine::wait_for_room() {
+    CHECK_OK(m_journal->relieve());
+    const auto journal_full = [this] { return m_holder->journal_bytes() >= m_settings.journal_max; };
+    const auto memtable_full = [this] { return m_store->memtable_bytes() >= m_settings.memtable * memtable_hard_factor; };
+    if (!journal_full() && !memtable_full()) return {};
+    const auto deadline = std::chrono::steady_clock::now() + m_settings.writer_patience;
+    while (journal_full() || memtable_full()) {
+        wake_upkeep();
+        CHECK_OK(check_writable());
+        if (std::chrono::steady_clock::now() > deadline)
+            return error(errc::unavailable, journal_full() ? "journal is full: no checkpoint became final, is consensus down?" : "local store is too slow");
+        std::unique_lock lock(m_state_mutex);
+        m_state_changed.wait_for(lock, std::chrono::milliseconds(10));
+    }
+    return {};
+}
+
+result<void> engine::prepare(const change& what, prepared& out) {
+    std::uint64_t data = 0;
+    for (const auto& e : what.edits()) {
+        const auto past_end = [](std::uint64_t offset, std::uint64_t length) { return offset > blob_size_max || length > blob_size_max - offset; };
+        if (e.kind == edit_kind::write && past_end(e.offset, e.data.size())) return error(errc::too_large, "write past 2^63-1 bytes");
+        if (e.kind == edit_kind::share && (past_end(e.offset, e.length) || past_end(e.from_offset, e.length))) return error(errc::too_large, "share past 2^63-1 bytes");
+        if (e.key.size() > user_key_max) return error(errc::too_large, "key of more than 64 KiB");
+        data += e.data.size();
+    }
+    if (data) CHECK_OK(m_space->admit(data));
+    auto& places = out.change.places;
+    for (const auto& e : what.edits()) {
+        switch (e.kind) {
+            case edit_kind::put: out.record.edits.emplace_back(put_edit{e.key, e.value}); break;
+            case edit_kind::erase: out.record.edits.emplace_back(erase_edit{e.key}); break;
+            case edit_kind::write: {
+                const auto first = places.size();
+                CHECK_OK(m_pool->place(e.data, places));
+                write_edit edit{e.blob, e.offset, {}};
+                for (auto i = first; i < places.size(); ++i) edit.places.push_back({places[i].buffer->number(), places[i].offset, places[i].length});
+                out.record.edits.emplace_back(std::move(edit));
+                break;
+            }
+            case edit_kind::zero: out.record.edits.emplace_back(zero_edit{e.blob, e.offset, e.length}); break;
+            case edit_kind::share: out.record.edits.emplace_back(share_edit{e.from, e.blob, e.from_offset, e.offset, e.length}); break;
+            case edit_kind::drop: out.record.edits.emplace_back(drop_edit{e.blob}); break;
+        }
+        out.extent_edits += e.kind != edit_kind::put && e.kind != edit_kind::erase;
+    }
+    out.change.encoded = wire::encode(out.record);
+    if (out.change.encoded.size() > change_size_max) return error(errc::too_large, "change with more than 4 MiB of keys, values and extents");
+    m_written.add(data);
+    return {};
+}
+
+result<void> engine::check_limit(std::int64_t delta) const {
+    const auto& r = record();
+    if (r.type == ledger::volume_type::block || r.size == 0 || delta <= 0) return {};
+    if (m_table->logical() + static_cast<std::uint64_t>(delta) <= r.size) return {};
+    return error(errc::no_space, "volume " + r.name + " holds no more than " + format_size(r.size) + ", resize it or delete something");
+}
+
+result<sequence_number> engine::commit(prepared& what) {
+    const std::lock_guard lock(m_apply);
+    CHECK_OK(check_writable());
+    executor run(*m_store, *m_table, what.extent_edits);
+    for (const auto& edit : what.record.edits) CHECK_OK(run.run(edit));
+    CHECK_OK(check_limit(run.logical_delta()));
+    if (auto written = m_store->write(run.batch()); !written) {
+        fail(written.error());
+        return written.error();
+    }
+    const sequence_number at{m_applied.load() + 1};
+    m_table->commit(run.deltas(), at);
+    run.publish_generations();
+    if (run.dropped()) m_dropped = true;
+    what.change.at = at;
+    what.change.when = std::chrono::steady_clock::now();
+    m_journal->push(std::move(what.change));
+    m_applied = at.value;
+    return at;
+}
+
+result<sequence_number> engine::apply(const change& what) {
+    CHECK_OK(check_writable());
+    if (what.empty()) return applied();
+    CHECK_OK(wait_for_room());
+    prepared ready;
+    const auto done = prepare(what, ready);
+    const auto pinned = ready.change.places;  // until the change stands: a segment with room for it is not dead
+    result<sequence_number> at = done ? commit(ready) : result<sequence_number>(done.error());
+    m_pool->unpin(pinned);
+    if (!at && m_has_failed) {
+        auto failed = check_writable();
+        if (!failed) return failed.error();
+    }
+    if (!at) return at;
+    m_count_applied.add();
+    if (m_store->memtable_bytes() >= m_settings.memtable) wake_upkeep();
+    return at;
+}
+
+result<void> engine::sync(sequence_number upto) {
+    if (durable() >= upto) return check_readable();
+    const auto began = std::chrono::steady_clock::now();
+    {
+        const std::lock_guard lock(m_state_mutex);
+        if (m_closed) return error(errc::canceled, "volume is closed");
+        if (m_failed) return *m_failed;
+    }
+    m_count_syncs.add();
+    CHECK_OK(m_journal->sync(upto));
+    m_sync_time.observe_us(since_us(began));
+    return {};
+}
+
+}  // namespace cess::volume

@@ -1,0 +1,211 @@
+#include "rocks.hpp"
+#include "store.hpp"
+
+namespace cess::volume {
+namespace {
+
+constexpr std::size_t drop_at_once_max = 1024;  // extents; of larger blobs the generation is dropped
+
+bool continues(const extent& a, const extent& b) noexcept {
+    return a.end == b.start && a.lineage == b.lineage && a.segment == b.segment && a.offset + a.length() == b.offset;
+}
+
+}  // namespace
+
+executor::executor(store& on, const segment_table& table, std::size_t extent_edits)
+    : m_store(on), m_table(table), m_indexed(extent_edits > 1) {
+    if (m_indexed)
+        m_batch = std::make_unique<rocksdb::WriteBatchWithIndex>(rocksdb::BytewiseComparator(), 0, true);
+    else
+        m_batch = std::make_unique<rocksdb::WriteBatch>();
+}
+
+executor::~executor() = default;
+
+rocksdb::WriteBatch& executor::batch() { return *m_batch->GetWriteBatch(); }
+
+std::int64_t executor::logical_delta() const noexcept {
+    std::int64_t sum = 0;
+    for (const auto& [ref, delta] : m_deltas) sum += delta.net;
+    return sum;
+}
+
+void executor::publish_generations() {
+    for (const auto& [blob, to] : m_generations) m_store.set_generation(blob, to);
+}
+
+result<void> executor::run(const edit_record& edit) {
+    return std::visit([this](const auto& e) { return run_one(e); }, edit);
+}
+
+result<void> executor::put_row(byte_view key, byte_view value) {
+    if (const auto status = m_batch->Put(slice(key), slice(value)); !status.ok()) return rocks_error(status, "batch");
+    return {};
+}
+
+result<void> executor::erase_row(byte_view key) {
+    if (const auto status = m_batch->Delete(slice(key)); !status.ok()) return rocks_error(status, "batch");
+    return {};
+}
+
+std::unique_ptr<rocksdb::Iterator> executor::iterate() {
+    auto* base = m_store.db().NewIterator(rocksdb::ReadOptions());
+    if (!m_indexed || !m_extents_touched) return std::unique_ptr<rocksdb::Iterator>(base);
+    return std::unique_ptr<rocksdb::Iterator>(static_cast<rocksdb::WriteBatchWithIndex&>(*m_batch).NewIteratorWithBase(base));
+}
+
+std::uint32_t executor::generation(blob_id blob) const {
+    const auto it = m_generations.find(blob);
+    return it != m_generations.end() ? it->second : m_store.generation(blob);
+}
+
+void executor::count(const extent& e, std::int64_t sign) {
+    auto& delta = m_deltas[{e.lineage, e.segment}];
+    delta.net += sign * static_cast<std::int64_t>(e.length());
+    delta.used |= sign > 0;
+}
+
+result<executor::overlap> executor::collect(blob_id blob, std::uint64_t offset, std::uint64_t end, std::size_t limit) {
+    overlap out;
+    const auto it = iterate();
+    const auto prefix = row::extent_prefix(blob, generation(blob));
+    for (it->Seek(slice(row::extent_key(blob, generation(blob), offset))); it->Valid(); it->Next()) {
+        const auto key = view(it->key());
+        if (key.size() < prefix.size() || !equal(key.first(prefix.size()), prefix)) break;
+        TRY(auto e, row::parse_extent(key, view(it->value())));
+        if (e.end == offset) {
+            out.before = e;
+            continue;
+        }
+        if (e.start >= end || out.inside.size() >= limit) break;
+        out.inside.push_back(e);
+    }
+    if (!it->status().ok()) return rocks_error(it->status(), "read of the extent map");
+    return out;
+}
+
+result<void> executor::punch(blob_id blob, const overlap& found, std::uint64_t offset, std::uint64_t end) {
+    const auto generation_now = generation(blob);
+    for (const auto& e : found.inside) {
+        m_extents_touched = true;
+        auto cut = e;
+        cut.start = std::max(e.start, offset);
+        cut.end = std::min(e.end, end);
+        count(cut, -1);
+        if (e.start < offset) {
+            auto left = e;
+            left.end = offset;
+            CHECK_OK(put_row(row::extent_key(blob, generation_now, left.end), row::extent_value(left)));
+        }
+        if (e.end > end) {
+            auto right = e;
+            right.start = end;
+            right.offset = static_cast<std::uint32_t>(e.offset + (end - e.start));
+            CHECK_OK(put_row(row::extent_key(blob, generation_now, right.end), row::extent_value(right)));
+        } else {
+            CHECK_OK(erase_row(row::extent_key(blob, generation_now, e.end)));
+        }
+    }
+    return {};
+}
+
+result<void> executor::place(blob_id blob, std::optional<extent>& before, extent e) {
+    m_extents_touched = true;
+    count(e, +1);
+    const auto generation_now = generation(blob);
+    if (before && continues(*before, e)) {
+        CHECK_OK(erase_row(row::extent_key(blob, generation_now, before->end)));
+        e.start = before->start;
+        e.offset = before->offset;
+    }
+    CHECK_OK(put_row(row::extent_key(blob, generation_now, e.end), row::extent_value(e)));
+    before = e;
+    return {};
+}
+
+result<void> executor::run_one(const put_edit& e) { return put_row(row::user_key(e.key), e.value); }
+
+result<void> executor::run_one(const erase_edit& e) { return erase_row(row::user_key(e.key)); }
+
+result<void> executor::run_one(const write_edit& e) {
+    std::uint64_t length = 0;
+    for (const auto& each : e.places) length += each.length;
+    if (length == 0) return {};
+    if (e.offset > blob_size_max || length > blob_size_max - e.offset) return error(errc::corrupt, "write past the end of a blob");
+    TRY(auto found, collect(e.blob, e.offset, e.offset + length));
+    CHECK_OK(punch(e.blob, found, e.offset, e.offset + length));
+    auto at = e.offset;
+    for (const auto& each : e.places) {
+        if (each.length == 0) continue;
+        extent next{at, at + each.length, m_table.own(), each.segment, each.offset};
+        CHECK_OK(place(e.blob, found.before, next));
+        at = next.end;
+    }
+    return {};
+}
+
+result<void> executor::run_one(const zero_edit& e) {
+    if (e.length == 0) return {};
+    const auto end = e.length > blob_size_max - std::min(e.offset, blob_size_max) ? blob_size_max : e.offset + e.length;
+    if (e.offset == 0) {  // all of it, however long (a whole device): the same as a drop
+        TRY(auto past, collect(e.blob, end, blob_size_max, 1));
+        if (past.inside.empty()) return run_one(drop_edit{e.blob});
+    }
+    TRY(auto found, collect(e.blob, e.offset, end));
+    return punch(e.blob, found, e.offset, end);
+}
+
+result<void> executor::run_one(const share_edit& e) {
+    if (e.length == 0) return {};
+    if (e.from_offset > blob_size_max - e.length || e.to_offset > blob_size_max - e.length) return error(errc::corrupt, "share past the end of a blob");
+    TRY(auto source, collect(e.from, e.from_offset, e.from_offset + e.length));
+    TRY(auto found, collect(e.to, e.to_offset, e.to_offset + e.length));
+    CHECK_OK(punch(e.to, found, e.to_offset, e.to_offset + e.length));
+    for (const auto& each : source.inside) {
+        auto part = each;
+        part.start = std::max(each.start, e.from_offset);
+        part.end = std::min(each.end, e.from_offset + e.length);
+        part.offset = static_cast<std::uint32_t>(each.offset + (part.start - each.start));
+        part.start = part.start - e.from_offset + e.to_offset;
+        part.end = part.end - e.from_offset + e.to_offset;
+        CHECK_OK(place(e.to, found.before, part));
+    }
+    return {};
+}
+
+result<void> executor::run_one(const drop_edit& e) {
+    TRY(auto found, collect(e.blob, 0, blob_size_max, drop_at_once_max + 1));
+    if (found.inside.size() <= drop_at_once_max) return punch(e.blob, found, 0, blob_size_max);
+    const auto old = generation(e.blob);
+    bytes next(4);
+    for (int i = 0; i < 4; ++i) next[static_cast<std::size_t>(i)] = static_cast<std::byte>((old + 1) >> (24 - 8 * i));
+    CHECK_OK(put_row(row::generation_key(e.blob), next));
+    CHECK_OK(put_row(row::dropped_key(e.blob, old), {}));
+    m_generations[e.blob] = old + 1;
+    m_extents_touched = true;
+    return {};
+}
+
+result<void> executor::run_one(const snapshot_edit& e) {
+    m_snapshot = e;
+    return {};
+}
+
+result<bool> executor::clear_dropped(blob_id blob, std::uint32_t generation_, std::size_t limit) {
+    const auto it = iterate();
+    const auto prefix = row::extent_prefix(blob, generation_);
+    std::size_t cleared = 0;
+    for (it->Seek(slice(prefix)); it->Valid() && cleared < limit; it->Next(), ++cleared) {
+        const auto key = view(it->key());
+        if (key.size() < prefix.size() || !equal(key.first(prefix.size()), prefix)) break;
+        TRY(auto e, row::parse_extent(key, view(it->value())));
+        count(e, -1);
+        CHECK_OK(erase_row(key));
+    }
+    if (!it->status().ok()) return rocks_error(it->status(), "read of the extent map");
+    const bool done = cleared < limit;
+    if (done) CHECK_OK(erase_row(row::dropped_key(blob, generation_)));
+    return done;
+}
+
+}  // namespace cess::volume

@@ -1,0 +1,293 @@
+#include "journal.hpp"
+
+#include <map>
+
+namespace cess::volume {
+namespace {
+
+using clock = std::chrono::steady_clock;
+constexpr unsigned depth_max = 4;                     // entries under way; more only makes them smaller
+constexpr std::uint64_t entry_payload_max = 4 * MiB;  // of one entry
+constexpr std::uint64_t pending_bytes_max = 8 * MiB;  // of edits that wait to be appended
+constexpr std::size_t pending_count_max = 64 * 1024;
+
+}  // namespace
+
+struct journal::shared {
+    mutable std::mutex mutex;
+    std::condition_variable changed;
+    std::deque<applied_change> pending;
+    std::uint64_t pending_bytes = 0;
+    std::vector<ledger::segment_record> locations;
+    clock::time_point located_at{};               // of the oldest location
+    std::map<sequence_number, std::optional<entry_index>> divisions;
+    std::uint64_t located = 0, located_taken = 0, located_durable = 0;  // counts of locations
+    sequence_number appended;
+    std::atomic<std::uint64_t> durable{0};
+    unsigned under_way = 0;
+    bool gathering = false;
+    bool stop = false;
+    std::optional<error> failure;
+
+    void done(const result<void>& how, sequence_number last, std::uint64_t located_upto) {
+        {
+            const std::lock_guard lock(mutex);
+            --under_way;
+            if (!how && !failure) failure = how.error();
+            if (!failure && last.value > durable.load()) durable = last.value;
+            if (!failure) located_durable = std::max(located_durable, located_upto);
+        }
+        changed.notify_all();
+    }
+    [[nodiscard]] bool crowded() const { return pending_bytes > pending_bytes_max || pending.size() > pending_count_max; }
+};
+
+journal::journal(layer::session& to, limits with, sequence_number start, std::function<void(const error&)> failed)
+    : m_to(to), m_limits(with), m_failed(std::move(failed)), m_shared(std::make_shared<shared>()) {
+    m_shared->appended = start;
+    m_shared->durable = start.value;
+    m_thread = std::thread([this] { run(); });
+}
+
+journal::~journal() { stop(); }
+
+void journal::stop() {
+    {
+        const std::lock_guard lock(m_shared->mutex);
+        m_shared->stop = true;
+    }
+    m_shared->changed.notify_all();
+    if (m_thread.joinable()) m_thread.join();
+    std::unique_lock lock(m_shared->mutex);
+    m_shared->changed.wait(lock, [this] { return !m_shared->gathering; });
+}
+
+void journal::push(applied_change change) {
+    bool wake = false;
+    {
+        const std::lock_guard lock(m_shared->mutex);
+        wake = m_shared->pending.empty();
+        m_shared->pending_bytes += change.encoded.size();
+        m_shared->pending.push_back(std::move(change));
+        wake |= m_shared->crowded();
+    }
+    if (wake) m_shared->changed.notify_all();
+}
+
+void journal::locate(const std::shared_ptr<segment_buffer>& buffer, const ledger::segment_record& at) {
+    {
+        const std::lock_guard lock(m_shared->mutex);
+        if (m_shared->locations.empty()) m_shared->located_at = clock::now();
+        m_shared->locations.push_back(at);
+        ++m_shared->located;
+        buffer->stored.store(true, std::memory_order_release);
+    }
+    m_shared->changed.notify_all();
+}
+
+sequence_number journal::durable() const noexcept { return {m_shared->durable.load()}; }
+
+std::optional<error> journal::failure() const {
+    const std::lock_guard lock(m_shared->mutex);
+    return m_shared->failure;
+}
+
+void journal::divide(sequence_number at) {
+    const std::lock_guard lock(m_shared->mutex);
+    m_shared->divisions[at];
+}
+
+void journal::set_bases() {
+    for (auto& [at, base] : m_shared->divisions)
+        if (!base && at <= m_shared->appended) base = m_to.next_entry();
+}
+
+result<void> journal::sync(sequence_number upto) {
+    auto& s = *m_shared;
+    if (s.durable.load() >= upto.value) return {};
+    const auto deadline = clock::now() + m_limits.patience;
+    std::unique_lock lock(s.mutex);
+    for (;;) {
+        if (s.durable.load() >= upto.value) return {};
+        if (s.failure) return *s.failure;
+        if (s.stop) return error(errc::canceled, "volume is closed");
+        if (!s.gathering && s.appended < upto && s.under_way < depth_max) {
+            gather(lock, false);
+        } else if (s.changed.wait_until(lock, deadline) == std::cv_status::timeout) {
+            return error(errc::timeout, "the journal does not answer");
+        }
+    }
+}
+
+result<void> journal::sync_locations() {
+    auto& s = *m_shared;
+    const auto deadline = clock::now() + m_limits.patience;
+    std::unique_lock lock(s.mutex);
+    const auto target = s.located;
+    while (s.located_durable < target) {
+        if (s.failure) return *s.failure;
+        if (s.stop) return error(errc::canceled, "volume is closed");
+        if (!s.gathering && s.located_taken < target && s.under_way < depth_max)
+            gather(lock, false);
+        else if (s.changed.wait_until(lock, deadline) == std::cv_status::timeout)
+            return error(errc::timeout, "the journal does not answer");
+    }
+    return {};
+}
+
+result<entry_index> journal::base_after(sequence_number at) {
+    CHECK_OK(sync(at));
+    auto& s = *m_shared;
+    const auto deadline = clock::now() + m_limits.patience;
+    std::unique_lock lock(s.mutex);
+    while (s.gathering)
+        if (s.changed.wait_until(lock, deadline) == std::cv_status::timeout) return error(errc::timeout, "the journal does not answer");
+    set_bases();  // nobody appends meanwhile: appending takes the gathering role, which takes the lock
+    const auto it = s.divisions.find(at);
+    if (it == s.divisions.end() || !it->second) return error(errc::invalid, "journal has no division there");
+    const auto base = *it->second;
+    s.divisions.erase(it);
+    return base;
+}
+
+result<void> journal::relieve() {
+    auto& s = *m_shared;
+    std::unique_lock lock(s.mutex);
+    if (!s.crowded()) return {};
+    const auto deadline = clock::now() + m_limits.patience;
+    while (s.crowded()) {
+        if (s.failure) return *s.failure;
+        if (s.stop) return error(errc::canceled, "volume is closed");
+        if (!s.gathering && s.under_way < depth_max)
+            gather(lock, false);
+        else if (s.changed.wait_until(lock, deadline) == std::cv_status::timeout)
+            return error(errc::timeout, "the journal does not answer");
+    }
+    return {};
+}
+
+void journal::run() {
+    auto& s = *m_shared;
+    std::unique_lock lock(s.mutex);
+    while (!s.stop && !s.failure) {
+        auto due = clock::time_point::max();
+        if (!s.pending.empty()) due = s.crowded() ? clock::time_point{} : s.pending.front().when + m_limits.append_idle;
+        if (!s.locations.empty()) due = std::min(due, s.located_at + m_limits.append_idle);
+        if (s.gathering || s.under_way >= depth_max || due == clock::time_point::max())
+            s.changed.wait(lock);
+        else if (due > clock::now())
+            s.changed.wait_until(lock, due);
+        else
+            gather(lock, true);
+    }
+    if (!s.failure || s.stop) return;
+    const auto why = *s.failure;
+    lock.unlock();
+    m_failed(why);
+}
+
+bool journal::take(gathered& out, bool idle) {
+    auto& s = *m_shared;
+    sequence_number until{~std::uint64_t{0}};
+    for (const auto& [at, base] : s.divisions)
+        if (at > s.appended) {
+            until = at;
+            break;
+        }
+    const auto recent = clock::now() - m_limits.append_idle;
+    std::uint64_t size = 0;
+    while (!s.pending.empty() && s.pending.front().at <= until && size < entry_payload_max) {
+        auto& next = s.pending.front();
+        // Nobody waits for it: young data whose segment is still to be stored may yet be journaled as a mapping alone.
+        if (idle && !s.crowded() && next.when > recent) {
+            bool all_stored = true;
+            for (const auto& each : next.places) all_stored &= each.buffer->stored.load(std::memory_order_acquire);
+            if (!all_stored) break;
+        }
+        for (const auto& each : next.places)
+            if (!each.buffer->stored.load(std::memory_order_acquire)) size += each.length;
+        size += next.encoded.size();
+        s.pending_bytes -= next.encoded.size();
+        if (out.changes.empty()) out.header.first = next.at;
+        out.last = next.at;
+        out.changes.push_back(std::move(next));
+        s.pending.pop_front();
+    }
+    out.header.locations.swap(s.locations);
+    s.located_taken = s.located;
+    return !out.changes.empty() || !out.header.locations.empty();
+}
+
+void journal::gather(std::unique_lock<std::mutex>& lock, bool idle) {
+    auto& s = *m_shared;
+    s.gathering = true;
+    set_bases();
+    gathered what;
+    if (take(what, idle)) {
+        const auto last = what.last;
+        lock.unlock();
+        append(std::move(what));
+        lock.lock();
+        if (last > s.appended) s.appended = last;
+        set_bases();
+    }
+    s.gathering = false;
+    s.changed.notify_all();
+}
+
+// An entry that only carries payload, for a change whose data is larger than an entry.
+void journal::append_payload_alone(gathered& what, buffer_pool::hold run) {
+    what.payload.push_back(std::move(run));
+    what.payload_size += what.payload.back().length;
+    if (what.payload_size < entry_payload_max) return;
+    gathered part;
+    part.payload.swap(what.payload);
+    part.payload_size = std::exchange(what.payload_size, 0);
+    part.header.locations.swap(what.header.locations);
+    append(std::move(part));
+}
+
+void journal::append(gathered&& what) {
+    for (auto& change : what.changes) {
+        for (auto& each : change.places) {
+            if (each.buffer->stored.load(std::memory_order_acquire)) continue;
+            while (each.length > entry_payload_max) {
+                constexpr auto piece = static_cast<std::uint32_t>(entry_payload_max);
+                append_payload_alone(what, {each.buffer, each.offset, piece});
+                each.offset += piece;
+                each.length -= piece;
+            }
+            if (!what.payload.empty() && what.payload.back().buffer == each.buffer &&
+                what.payload.back().offset + what.payload.back().length == each.offset && what.payload_size < entry_payload_max) {
+                what.payload.back().length += each.length;
+                what.payload_size += each.length;
+            } else {
+                append_payload_alone(what, std::move(each));
+            }
+        }
+        what.header.changes.push_back(std::move(change.encoded));
+    }
+    auto& s = *m_shared;
+    std::uint64_t located = 0;
+    {
+        // Taken after the payload was decided: who was seen stored there has its location in this entry or an earlier one.
+        const std::lock_guard lock(s.mutex);
+        for (auto& each : s.locations) what.header.locations.push_back(std::move(each));
+        s.locations.clear();
+        located = s.located_taken = s.located;
+        ++s.under_way;
+    }
+    std::uint64_t size = 0;
+    for (const auto& run : what.payload) {
+        what.header.payload.push_back({run.buffer->number(), run.offset, run.length});
+        size += run.length;
+    }
+    const auto head = wire::encode(what.header);
+    bytes entry;
+    entry.reserve(head.size() + size);
+    cess::append(entry, head);
+    for (const auto& run : what.payload) cess::append(entry, run.buffer->view(run.offset, run.length));
+    m_to.append(std::move(entry), [state = m_shared, last = what.last, located](result<void> how) { state->done(how, last, located); });
+}
+
+}  // namespace cess::volume

@@ -1,0 +1,69 @@
+// The pipeline from applied changes to durable ones: gathers what was applied, in order, into entries, appends them
+// one behind the other, and moves the durable watermark as they come back. Group commit: whoever needs durability
+// first gathers for everybody, on its own thread; a thread of ours only picks up what nobody asked for.
+//
+// Thread-safe. No lock is held while an entry is built or appended. Callbacks of the session touch only a state that
+// outlives this object.
+#pragma once
+
+#include "buffer_pool.hpp"
+
+namespace cess::volume {
+
+struct applied_change {
+    sequence_number at;
+    std::chrono::steady_clock::time_point when;
+    bytes encoded;                          // change_record
+    std::vector<buffer_pool::hold> places;  // of its data
+};
+
+class journal {
+public:
+    struct limits {
+        net::duration append_idle;
+        net::duration patience;  // of sync, beyond the session's own deadline
+    };
+    // `failed` is called once, from the pipeline's thread.
+    journal(layer::session& to, limits with, sequence_number start, std::function<void(const error&)> failed);
+    ~journal();
+
+    void push(applied_change change);  // REQUIRES: in order of sequence, under the apply lock
+    // A segment is stored: its location goes into the next entry, and its payload into none after that.
+    void locate(const std::shared_ptr<segment_buffer>& buffer, const ledger::segment_record& at);
+    [[nodiscard]] result<void> sync(sequence_number upto);
+    [[nodiscard]] result<void> sync_locations();  // all that were handed to locate()
+    // Waits while too much is applied and not appended.
+    [[nodiscard]] result<void> relieve();
+    [[nodiscard]] sequence_number durable() const noexcept;
+    [[nodiscard]] std::optional<error> failure() const;
+    void stop();  // waiters get errc::canceled
+
+    // No entry will hold changes on both sides of `at`. Under the apply lock, `at` = the last applied.
+    void divide(sequence_number at);
+    // Waits until everything up to `at` is durable: the index of the first entry that holds something later.
+    [[nodiscard]] result<entry_index> base_after(sequence_number at);
+
+private:
+    struct shared;
+    struct gathered {
+        entry_header header;
+        std::vector<applied_change> changes;
+        std::vector<buffer_pool::hold> payload;
+        std::uint64_t payload_size = 0;
+        sequence_number last;
+    };
+    void run();
+    void gather(std::unique_lock<std::mutex>& lock, bool idle);
+    [[nodiscard]] bool take(gathered& out, bool idle);  // REQUIRES: the lock
+    void set_bases();                                   // REQUIRES: the lock and the gathering role
+    void append(gathered&& what);
+    void append_payload_alone(gathered& what, buffer_pool::hold run);
+
+    layer::session& m_to;
+    const limits m_limits;
+    const std::function<void(const error&)> m_failed;
+    std::shared_ptr<shared> m_shared;
+    std::thread m_thread;
+};
+
+}  // namespace cess::volume

@@ -1,0 +1,291 @@
+// Opening: the lease, the root's files, the history past them.
+#include "rocks.hpp"
+
+#include "engine.hpp"
+#include "root_files.hpp"
+
+#include <core/base/log.hpp>
+#include <core/net/blocking.hpp>
+
+namespace cess::volume {
+namespace {
+
+struct loaded {
+    std::unique_ptr<store> state;
+    std::unique_ptr<segment_table> table;
+};
+
+// The store of a root, or an empty one, with its segment table; `own` gets a lineage index if it has none yet.
+result<loaded> load(const store::options& how, const root_manifest& manifest, std::optional<volume_id> own) {
+    loaded out;
+    TRY(out.state, store::open(how));
+    out.table = std::make_unique<segment_table>();
+    TRY(auto lineages, out.state->scan(row::one(row::lineage), {}, SIZE_MAX, 1));
+    std::optional<std::uint32_t> index;
+    for (std::uint32_t i = 0; i < lineages.size(); ++i) {
+        TRY(auto id, wire::decode<volume_id>(lineages[i].value));
+        if (own && id == *own) index = i;
+    }
+    if (own && !index) {
+        index = static_cast<std::uint32_t>(lineages.size());
+        rocksdb::WriteBatch batch;
+        batch.Put(slice(row::lineage_key(*index)), slice(wire::encode(*own)));
+        CHECK_OK(out.state->write(batch));
+    }
+    if (index) out.table->set_own(*index);
+    TRY(auto rows, out.state->scan(row::one(row::segment), {}, SIZE_MAX, 0));
+    for (const auto& each : rows) {
+        TRY(auto ref, row::parse_segment_key(each.key));
+        TRY(auto segment, wire::decode<segment_row>(each.value));
+        out.table->load(ref.first, std::move(segment), true);
+    }
+    for (const auto& late : manifest.rows) out.table->load(late.lineage, late.row, false);
+    return out;
+}
+
+// The newest state the ledger holds: the head, or a snapshot that was anchored when its owner died before moving the head.
+result<ledger::root> newest_root(layer::layer& on, const ledger::volume_record& record, std::set<std::string>& names) {
+    const auto deadline = on.world().now() + on.limits().ledger;
+    TRY(auto views, net::wait(on.world(), on.ledger().views(record.id, deadline)));
+    auto newest = record.head;
+    for (const auto& listed : views) {
+        names.insert(listed.name);
+        if (listed.kind != ledger::view_kind::snapshot || listed.at.sequence <= newest.sequence) continue;
+        TRY(auto proved, net::wait(on.world(), on.ledger().read(ledger::key::view(record.id, listed.name), deadline)));
+        if (!proved.value) continue;
+        TRY(auto view, wire::decode<ledger::view_record>(*proved.value));
+        if (view.volume == record.id && view.at.sequence > newest.sequence) newest = view.at;
+    }
+    return newest;
+}
+
+// Executes a history on a loaded state.
+class replayer {
+public:
+    replayer(loaded& state, volume_id own, sequence_number from, const settings& how) : m_state(state), m_own(own), m_at(from), m_how(how) {}
+
+    result<void> run(byte_view entry) {
+        wire::decoder in(entry);
+        entry_header header;
+        in(header);
+        if (in.failed()) return error(errc::corrupt, "journal entry that cannot be read");
+        for (const auto& at : header.locations) {
+            if (at.lineage != m_own) return error(errc::corrupt, "journal entry names a foreign segment");
+            (void)m_state.table->stored(at);
+        }
+        CHECK_OK(take_payload(header, in.rest()));
+        auto at = header.first;
+        for (const auto& encoded : header.changes) {
+            CHECK_OK(apply(at, encoded));
+            at = at.next();
+        }
+        return {};
+    }
+
+    sequence_number at() const { return m_at; }
+    std::vector<cut> take_cuts() { return std::move(m_cuts); }
+    std::vector<std::pair<std::shared_ptr<segment_buffer>, std::uint64_t>> take_buffers() {
+        std::vector<std::pair<std::shared_ptr<segment_buffer>, std::uint64_t>> out;
+        for (auto& buffer : m_state.table->end_replay()) out.emplace_back(buffer, m_lengths[buffer->number()]);
+        return out;
+    }
+
+private:
+    result<void> take_payload(const entry_header& header, byte_view payload) {
+        for (const auto& run : header.payload) {
+            if (run.length > payload.size() || run.offset > segment_length_max || run.length > segment_length_max - run.offset)
+                return error(errc::corrupt, "journal entry with impossible payload");
+            const auto from = payload.first(run.length);
+            payload = payload.subspan(run.length);
+            const auto buffer = m_state.table->replay_buffer(run.segment, segment_length_max);
+            if (!buffer) continue;  // stored since
+            std::memcpy(buffer->at(run.offset), from.data(), from.size());
+            auto& length = m_lengths[run.segment];
+            length = std::max(length, std::uint64_t{run.offset} + run.length);
+        }
+        if (!payload.empty()) return error(errc::corrupt, "journal entry with payload that belongs to nothing");
+        return {};
+    }
+
+    result<void> apply(sequence_number at, byte_view encoded) {
+        if (at <= m_at) return {};  // the root has it
+        if (at != m_at.next()) return error(errc::corrupt, "history jumps from change " + std::to_string(m_at.value) + " to " + std::to_string(at.value));
+        auto record = wire::decode<change_record>(encoded);
+        if (!record) return error(errc::corrupt, "change " + std::to_string(at.value) + " of the history cannot be read");
+        executor run(*m_state.state, *m_state.table, record->edits.size());
+        for (const auto& edit : record->edits) CHECK_OK(run.run(edit));
+        CHECK_OK(m_state.state->write(run.batch()));
+        m_state.table->commit(run.deltas(), at);
+        run.publish_generations();
+        m_at = at;
+        if (run.snapshot()) return cut_snapshot(*run.snapshot());
+        if (m_state.state->memtable_bytes() < m_how.memtable) return {};
+        CHECK_OK(m_state.state->begin_flush());
+        return m_state.state->wait_flushed(std::chrono::seconds(60));
+    }
+
+    // Its state was lost with the owner before it was anchored; here it is again.
+    result<void> cut_snapshot(const snapshot_edit& snapshot) {
+        cut out;
+        out.snapshot = snapshot;
+        out.base = entry_index{0};  // the history is copied to the front of the new journal: nothing of it goes yet
+        out.directory = m_how.directory + "/replayed-" + std::to_string(m_cuts.size());
+        CHECK_OK(begin_local_cut(*m_state.state, *m_state.table, m_at, out));
+        CHECK_OK(finish_local_cut(*m_state.state, out));
+        m_cuts.push_back(std::move(out));
+        return {};
+    }
+
+    loaded& m_state;
+    const volume_id m_own;
+    sequence_number m_at;
+    const settings& m_how;
+    std::unordered_map<segment_number, std::uint64_t, id_hash> m_lengths;
+    std::vector<cut> m_cuts;
+};
+
+// Metadata of the old head that the root opened in its stead does not share.
+result<std::vector<ledger::segment_death>> outdated(layer::layer& on, const layer::keyring& keys, const ledger::volume_record& record,
+                                                    const root_manifest& now) {
+    std::vector<ledger::segment_death> dead;
+    if (!record.head.manifest || record.head.manifest->lineage != record.id) return dead;
+    TRY(auto old, fetch_manifest(on, keys, record.head));
+    std::set<std::string> kept;
+    for (const auto& file : now.files) kept.insert(file.name);
+    for (const auto& file : old.files)
+        for (const auto& part : file.parts)
+            if (!kept.contains(file.name) && part.lineage == record.id) dead.push_back({part.number, now.sequence});
+    dead.push_back({record.head.manifest->number, now.sequence});
+    return dead;
+}
+
+}  // namespace
+
+result<engine::opened> recover(layer::layer& on, const chain::account& who, const ledger::volume_record& which,
+                               const crypto::signing_key& session_key, const settings& how) {
+    layer::layer::open_options options;
+    options.endpoint = how.endpoint;
+    options.force = how.force;
+    TRY(auto owned, on.take(who, which.id, session_key, std::move(options)));
+    const auto began = std::chrono::steady_clock::now();
+    engine::opened out;
+    out.holder = std::move(owned.holder);
+    out.record = std::move(owned.record);
+    out.head = out.record.head.sequence;
+    TRY(auto ring, layer::keyring::unwrap(who, out.record.keyring));
+    out.keys = std::make_unique<key_holder>(ring, out.record.keyring);
+    TRY(out.start.root, newest_root(on, out.record, out.views));
+
+    CHECK_OK(empty_directory(how.directory));
+    root_manifest manifest;
+    const store::options store_options{how.directory + "/db", how.metadata_cache, how.memtable, false};
+    if (out.start.root.manifest) {
+        TRY(manifest, fetch_manifest(on, ring, out.start.root));
+        CHECK_OK(fetch_files(on, ring, manifest, store_options.directory));
+        out.start.files = manifest.files;
+    }
+    TRY(auto state, load(store_options, manifest, out.record.id));
+    if (out.start.root.sequence == out.head)
+        state.table->mark_declared(manifest.declared);
+    else
+        TRY(out.start.dead, outdated(on, ring, out.record, manifest));
+
+    replayer history(state, out.record.id, out.start.root.sequence, how);
+    for (auto& entry : owned.history) {
+        CHECK_OK(history.run(entry));
+        bytes().swap(entry);
+    }
+    out.applied = history.at();
+    out.cuts = history.take_cuts();
+    for (const auto& each : out.cuts) out.views.insert(each.snapshot->name);
+    out.replayed = history.take_buffers();
+    out.state = std::move(state.state);
+    out.table = std::move(state.table);
+    log::info("volume", "opened volume={} term={} root={} applied={} files={} entries={} ms={}", out.record.name, out.holder->term().value,
+              out.start.root.sequence.value, out.applied.value, manifest.files.size(), owned.history.size(),
+              std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - began).count());
+    return out;
+}
+
+result<std::unique_ptr<volume>> open(layer::layer& on, const chain::account& who, const ledger::volume_record& which,
+                                     const crypto::signing_key& session_key, settings how, metrics& count) {
+    if (how.directory.empty()) return error(errc::invalid, "open volume " + which.name + ": no working directory");
+    if (how.segment_size < 64 * KiB || how.segment_size > segment_length_max) return error(errc::invalid, "segment size must be 64 KiB to 32 MiB");
+    auto recovered = recover(on, who, which, session_key, how);
+    if (!recovered) return std::move(recovered).error().with_context("open volume " + which.name);
+    auto out = std::make_unique<engine>(on, who, std::move(how), count, std::move(*recovered));
+    CHECK_OK(out->start());
+    return std::unique_ptr<volume>(std::move(out));
+}
+
+// ---- snapshots -------------------------------------------------------------------------------------------
+
+namespace {
+
+class snapshot_reader final : public reader {
+public:
+    snapshot_reader(layer::layer& on, ledger::volume_record record, layer::keyring keys, loaded state)
+        : m_layer(on), m_record(std::move(record)), m_keys(std::move(keys)), m_state(std::move(state)) {}
+
+    const ledger::volume_record& record() const noexcept override { return m_record; }
+    bool writable() const noexcept override { return false; }
+    result<std::optional<bytes>> get(byte_view key) override { return m_state.state->get(row::user_key(key)); }
+    result<std::vector<key_value>> scan(byte_view prefix, byte_view from, std::size_t limit) override {
+        return scan_keys(*m_state.state, prefix, from, limit);
+    }
+    result<void> read(blob_id blob, std::uint64_t offset, byte_span out) override {
+        return read_blob(*m_state.state, *m_state.table, m_layer, m_keys, blob, offset, out);
+    }
+    result<std::vector<range>> map(blob_id blob, std::uint64_t offset, std::uint64_t length) override {
+        return map_blob(*m_state.state, blob, offset, length);
+    }
+    usage usage_now() override { return {m_state.table->logical(), m_state.table->stored_bytes(), m_record.size, 0}; }
+
+private:
+    layer::layer& m_layer;
+    const ledger::volume_record m_record;
+    const layer::keyring m_keys;
+    loaded m_state;
+};
+
+}  // namespace
+
+result<std::unique_ptr<reader>> open_snapshot(layer::layer& on, const chain::account& who, const ledger::volume_record& which,
+                                              const std::string& snapshot, settings how, metrics&) {
+    const auto name = which.name + "@" + snapshot;
+    if (!valid_name(snapshot)) return error(errc::invalid, "snapshot name must be [a-z0-9][a-z0-9.-]{0,62} without '..'");
+    if (how.directory.empty()) return error(errc::invalid, "open " + name + ": no working directory");
+    const auto deadline = on.world().now() + on.limits().ledger;
+    TRY(auto proved, net::wait(on.world(), on.ledger().read(ledger::key::view(which.id, snapshot), deadline)));
+    if (!proved.value) return error(errc::not_found, "snapshot " + name);
+    TRY(auto view, wire::decode<ledger::view_record>(*proved.value));
+    TRY(auto ring, layer::keyring::unwrap(who, view.keyring));
+    CHECK_OK(empty_directory(how.directory));
+    const store::options options{how.directory + "/db", how.metadata_cache, how.memtable, true};
+    TRY(auto manifest, fetch_manifest(on, ring, view.at));
+    CHECK_OK(fetch_files(on, ring, manifest, options.directory));
+    TRY(auto state, load(options, manifest, std::nullopt));
+    auto record = which;
+    record.size = view.size;
+    record.head = view.at;
+    return std::unique_ptr<reader>(std::make_unique<snapshot_reader>(on, std::move(record), std::move(ring), std::move(state)));
+}
+
+result<ledger::volume_record> look_up(layer::layer& on, const chain::account& who, const std::string& name, std::optional<ledger::volume_type> expected) {
+    if (!valid_name(name)) return error(errc::invalid, "volume name must be [a-z0-9][a-z0-9.-]{0,62} without '..'");
+    const auto deadline = on.world().now() + on.limits().ledger;
+    TRY(auto named, net::wait(on.world(), on.ledger().read(ledger::key::volume_name(who.id(), name), deadline)));
+    if (!named.value) return error(errc::not_found, "volume " + name);
+    TRY(auto id, wire::decode<volume_id>(*named.value));
+    TRY(auto proved, net::wait(on.world(), on.ledger().read(ledger::key::volume(id), deadline)));
+    if (!proved.value) return error(errc::not_found, "volume " + name);
+    TRY(auto record, wire::decode<ledger::volume_record>(*proved.value));
+    const auto kind = [](ledger::volume_type type) {
+        return type == ledger::volume_type::filesystem ? "filesystem" : type == ledger::volume_type::block ? "block device" : "bucket";
+    };
+    if (expected && record.type != *expected)
+        return error(errc::unsupported, "volume " + name + " is a " + kind(record.type) + ", not a " + kind(*expected));
+    return record;
+}
+
+}  // namespace cess::volume

@@ -1,0 +1,222 @@
+#include "segment_table.hpp"
+
+namespace cess::volume {
+
+segment_row segment_table::row_of(const state& s, segment_number number) {
+    segment_row row;
+    if (s.at) row.at = *s.at;
+    row.at.number = number;
+    row.at.birth = s.birth;
+    row.at.death = {};
+    row.live = s.live;
+    row.emptied = s.emptied;
+    return row;
+}
+
+segment_table::found segment_table::find(const segment_ref& ref) const {
+    const std::lock_guard lock(m_mutex);
+    const auto it = m_segments.find(ref);
+    if (it == m_segments.end()) return {};
+    return {it->second.at ? nullptr : it->second.buffer, it->second.at};
+}
+
+void segment_table::load(std::uint32_t lineage, segment_row row, bool in_store) {
+    const std::lock_guard lock(m_mutex);
+    auto& s = m_segments[{lineage, row.at.number}];
+    m_logical += row.live - s.live;
+    s.live = row.live;
+    s.birth = row.at.birth;
+    s.emptied = row.emptied;
+    s.added = row.at.birth.value != 0;
+    s.in_store |= in_store;
+    s.dirty = !in_store;
+    s.sealed = true;
+    s.length = row.at.length;
+    s.at = std::make_shared<const ledger::segment_record>(std::move(row.at));
+}
+
+void segment_table::add(const std::shared_ptr<segment_buffer>& buffer) {
+    const std::lock_guard lock(m_mutex);
+    auto& s = m_segments[{m_own, buffer->number()}];
+    s.buffer = buffer;
+    s.dirty = true;
+}
+
+void segment_table::pin(segment_number number) {
+    const std::lock_guard lock(m_mutex);
+    ++m_segments[{m_own, number}].pins;
+}
+
+void segment_table::unpin(segment_number number) {
+    const std::lock_guard lock(m_mutex);
+    const auto it = m_segments.find({m_own, number});
+    if (it != m_segments.end()) --it->second.pins;
+}
+
+void segment_table::seal(segment_number number, std::uint64_t length) {
+    const std::lock_guard lock(m_mutex);
+    auto& s = m_segments[{m_own, number}];
+    s.sealed = true;
+    s.length = length;
+}
+
+bool segment_table::stored(const ledger::segment_record& at) {
+    const std::lock_guard lock(m_mutex);
+    auto& s = m_segments[{m_own, at.number}];
+    if (s.at) return false;
+    s.at = std::make_shared<const ledger::segment_record>(at);
+    s.buffer = nullptr;
+    s.sealed = true;
+    s.length = at.length;
+    s.dirty = true;
+    return true;
+}
+
+bool segment_table::drop_if_unneeded(segment_number number, sequence_number durable) {
+    const std::lock_guard lock(m_mutex);
+    const auto it = m_segments.find({m_own, number});
+    if (it == m_segments.end()) return true;
+    const auto& s = it->second;
+    // Undurable changes may still name it, and a recovery that ends between them would need its payload.
+    if (!s.sealed || s.at || s.pins || s.live || s.cuts || s.emptied > durable) return false;
+    m_segments.erase(it);
+    return true;
+}
+
+std::shared_ptr<segment_buffer> segment_table::replay_buffer(segment_number number, std::uint64_t capacity) {
+    const std::lock_guard lock(m_mutex);
+    auto& s = m_segments[{m_own, number}];
+    if (s.at) return nullptr;
+    if (!s.buffer) {
+        s.buffer = std::make_shared<segment_buffer>(number, capacity);
+        s.dirty = true;
+    }
+    return s.buffer;
+}
+
+std::vector<std::shared_ptr<segment_buffer>> segment_table::end_replay() {
+    const std::lock_guard lock(m_mutex);
+    std::vector<std::shared_ptr<segment_buffer>> out;
+    for (auto it = m_segments.begin(); it != m_segments.end();) {
+        const auto& s = it->second;
+        if (it->first.lineage == m_own && s.birth.value == 0) {
+            it = m_segments.erase(it);
+            continue;
+        }
+        if (!s.sealed && s.buffer) out.push_back(s.buffer);
+        ++it;
+    }
+    return out;
+}
+
+void segment_table::commit(const live_deltas& deltas, sequence_number at) {
+    const std::lock_guard lock(m_mutex);
+    for (const auto& [ref, delta] : deltas) {
+        auto& s = m_segments[ref];
+        s.live += static_cast<std::uint64_t>(delta.net);
+        m_logical += static_cast<std::uint64_t>(delta.net);
+        if (delta.used && s.birth.value == 0) s.birth = at;
+        if (s.live == 0) s.emptied = at;
+        s.dirty = true;
+    }
+}
+
+segment_table::cut segment_table::take_cut(sequence_number at, std::size_t dead_max) {
+    const std::lock_guard lock(m_mutex);
+    cut out;
+    for (auto it = m_segments.begin(); it != m_segments.end();) {
+        const auto& ref = it->first;
+        auto& s = it->second;
+        const bool own = ref.lineage == m_own;
+        // What a clone inherits and uses no more leaves its store; the segment itself belongs to the base.
+        if (s.gone || (!own && s.live == 0)) {
+            if (s.in_store) out.gone.push_back(ref);
+            it = m_segments.erase(it);
+            continue;
+        }
+        ++it;
+        if (s.birth.value == 0) continue;  // nothing applied names it: unused_at() has it if it is stored
+        const bool dead = own && s.live == 0 && s.pins == 0 && s.sealed && s.emptied <= at;
+        if (!s.at && dead) continue;  // never stored, never needed at the cut: it just vanishes
+        auto row = row_of(s, ref.number);
+        if (s.at && s.dirty) {
+            out.dirty.emplace_back(ref, row);
+            s.dirty = false;
+            s.in_store = true;
+        } else if (!s.at) {
+            out.late.emplace_back(ref, row);
+            ++s.cuts;
+        }
+        if (own && !s.added) out.add.push_back(row);
+        if (dead && !s.declaring && out.dead.size() < dead_max) {
+            out.dead.push_back({ref.number, s.emptied});
+            s.declaring = true;
+        }
+    }
+    return out;
+}
+
+void segment_table::release_cut(const cut& what) {
+    const std::lock_guard lock(m_mutex);
+    for (const auto& [ref, row] : what.late)
+        if (const auto it = m_segments.find(ref); it != m_segments.end() && it->second.cuts) --it->second.cuts;
+}
+
+std::vector<segment_row> segment_table::unused_at(sequence_number at) const {
+    const std::lock_guard lock(m_mutex);
+    std::vector<segment_row> out;
+    for (const auto& [ref, s] : m_segments) {
+        if (ref.lineage != m_own || !s.at || (s.birth.value != 0 && s.birth <= at)) continue;
+        auto row = row_of(s, ref.number);
+        row.at.birth = {};
+        row.live = 0;
+        row.emptied = {};
+        out.push_back(std::move(row));
+    }
+    return out;
+}
+
+void segment_table::mark_added(const std::vector<segment_number>& numbers) {
+    const std::lock_guard lock(m_mutex);
+    for (const auto number : numbers)
+        if (const auto it = m_segments.find({m_own, number}); it != m_segments.end()) it->second.added = true;
+}
+
+void segment_table::mark_declared(const std::vector<ledger::segment_death>& dead) {
+    const std::lock_guard lock(m_mutex);
+    for (const auto& each : dead)
+        if (const auto it = m_segments.find({m_own, each.number}); it != m_segments.end()) it->second.gone = true;
+}
+
+void segment_table::mark_declared(const std::vector<segment_number>& numbers) {
+    const std::lock_guard lock(m_mutex);
+    for (const auto number : numbers)
+        if (const auto it = m_segments.find({m_own, number}); it != m_segments.end()) it->second.gone = true;
+}
+
+bool segment_table::is_added(segment_number number) const {
+    const std::lock_guard lock(m_mutex);
+    const auto it = m_segments.find({m_own, number});
+    return it == m_segments.end() || it->second.added;
+}
+
+bool segment_table::waits_for_store(segment_number number) const {
+    const std::lock_guard lock(m_mutex);
+    const auto it = m_segments.find({m_own, number});
+    return it != m_segments.end() && !it->second.at;
+}
+
+std::uint64_t segment_table::logical() const {
+    const std::lock_guard lock(m_mutex);
+    return m_logical;
+}
+
+std::uint64_t segment_table::stored_bytes() const {
+    const std::lock_guard lock(m_mutex);
+    std::uint64_t sum = 0;
+    for (const auto& [ref, s] : m_segments)
+        if (ref.lineage == m_own && s.at && !s.gone) sum += s.length;
+    return sum;
+}
+
+}  // namespace cess::volume

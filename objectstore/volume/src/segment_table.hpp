@@ -1,0 +1,131 @@
+// The segments a volume's head (or a snapshot) names: where each is, how much of it is live, and since when.
+//
+// Thread-safe; a leaf in the lock order. Counters change only through commit(), under the engine's apply lock, so
+// that what a cut sees of them is exact.
+#pragma once
+
+#include "records.hpp"
+
+#include <atomic>
+#include <mutex>
+#include <unordered_map>
+
+namespace cess::volume {
+
+// The bytes of a segment that is not stored yet. The range [0, used) of a sealed buffer never changes; in an open one
+// only ranges whose write has not been published do.
+class segment_buffer {
+public:
+    segment_buffer(segment_number number, std::uint64_t capacity) : m_number(number), m_capacity(capacity), m_data(new std::byte[capacity]) {}
+    [[nodiscard]] segment_number number() const noexcept { return m_number; }
+    [[nodiscard]] std::uint64_t capacity() const noexcept { return m_capacity; }
+    [[nodiscard]] std::byte* at(std::uint64_t offset) noexcept { return m_data.get() + offset; }
+    [[nodiscard]] byte_view view(std::uint64_t offset, std::uint64_t length) const noexcept { return {m_data.get() + offset, length}; }
+
+    // Set after the location is queued for the journal: who sees true need not journal the payload.
+    std::atomic<bool> stored{false};
+
+private:
+    segment_number m_number;
+    std::uint64_t m_capacity;
+    std::unique_ptr<std::byte[]> m_data;  // untouched pages cost nothing
+};
+
+struct segment_ref {
+    std::uint32_t lineage = 0;
+    segment_number number;
+    friend bool operator==(const segment_ref&, const segment_ref&) = default;
+};
+struct segment_ref_hash {
+    std::size_t operator()(const segment_ref& ref) const noexcept {
+        return std::hash<std::uint64_t>()(ref.number.value * 0x9e3779b97f4a7c15U ^ ref.lineage);
+    }
+};
+
+// What one change did to a segment.
+struct live_delta {
+    std::int64_t net = 0;
+    bool used = false;  // extents to it were made, even if the same change unmade them
+};
+using live_deltas = std::unordered_map<segment_ref, live_delta, segment_ref_hash>;
+
+class segment_table {
+public:
+    using location = std::shared_ptr<const ledger::segment_record>;
+
+    struct found {  // exactly one of the two, or none if the segment is unknown
+        std::shared_ptr<segment_buffer> buffer;
+        location at;
+    };
+    [[nodiscard]] found find(const segment_ref& ref) const;
+
+    // Rows of a root that is being opened. `added`: the ledger has it.
+    void load(std::uint32_t lineage, segment_row row, bool in_store);
+    void set_own(std::uint32_t lineage) { m_own = lineage; }
+    [[nodiscard]] std::uint32_t own() const noexcept { return m_own; }
+
+    // ---- own segments that are being written
+    void add(const std::shared_ptr<segment_buffer>& buffer);
+    void pin(segment_number number);    // a write was placed in it whose change is not applied yet
+    void unpin(segment_number number);
+    void seal(segment_number number, std::uint64_t length);  // nothing will be placed in it any more
+    // Its place is known; false if it was known before. Payload of it is needless from now on.
+    bool stored(const ledger::segment_record& at);
+    // Forgets a sealed segment that nobody needs and that was never stored; true if it was.
+    bool drop_if_unneeded(segment_number number, sequence_number durable);
+    // For replay: the buffer that takes payload of `number`, made if it is unknown; null if the segment is stored.
+    [[nodiscard]] std::shared_ptr<segment_buffer> replay_buffer(segment_number number, std::uint64_t capacity);
+
+    // Under the apply lock, after the change's batch is in the store.
+    void commit(const live_deltas& deltas, sequence_number at);
+
+    // ---- checkpoints
+    // The state of the table at a cut.
+    struct cut {
+        std::vector<std::pair<segment_ref, segment_row>> dirty;  // stored ones: go to the store now
+        std::vector<segment_ref> gone;                           // their death is final: leave the store
+        std::vector<std::pair<segment_ref, segment_row>> late;   // not stored yet: go to the manifest (location follows)
+        std::vector<segment_row> add;                            // stored or not; the ledger does not have them yet
+        std::vector<ledger::segment_death> dead;                 // at the cut
+    };
+    [[nodiscard]] cut take_cut(sequence_number at, std::size_t dead_max);
+    void release_cut(const cut& what);                      // its late segments need not be kept for it any more
+    // Own segments that are stored and were not in use at the cut: their locations may be in the journal before its base.
+    [[nodiscard]] std::vector<segment_row> unused_at(sequence_number at) const;
+    [[nodiscard]] bool is_added(segment_number number) const;
+    void mark_added(const std::vector<segment_number>& numbers);
+    void mark_declared(const std::vector<ledger::segment_death>& dead);  // final: they leave the table with the next cut
+    void mark_declared(const std::vector<segment_number>& numbers);
+    // After a replay: segments that no change of the history names can be named by none any more. The unsealed
+    // buffers of the others are returned.
+    [[nodiscard]] std::vector<std::shared_ptr<segment_buffer>> end_replay();
+    [[nodiscard]] bool waits_for_store(segment_number number) const;
+
+    [[nodiscard]] std::uint64_t logical() const;  // bytes mapped
+    [[nodiscard]] std::uint64_t stored_bytes() const;  // of own segments, dead ranges included
+
+private:
+    struct state {
+        std::shared_ptr<segment_buffer> buffer;
+        location at;
+        std::uint64_t length = 0;  // once sealed
+        std::uint64_t live = 0;
+        sequence_number birth, emptied;
+        std::uint32_t pins = 0;
+        std::uint32_t cuts = 0;      // that need it stored
+        bool sealed = false;
+        bool added = false;          // the ledger has it
+        bool declaring = false;      // its death is in a transaction
+        bool gone = false;           // its death is final
+        bool in_store = false;       // a row of the store exists
+        bool dirty = false;          // and differs, or does not exist
+    };
+    [[nodiscard]] static segment_row row_of(const state& s, segment_number number);
+
+    mutable std::mutex m_mutex;
+    std::uint32_t m_own = 0;
+    std::unordered_map<segment_ref, state, segment_ref_hash> m_segments;
+    std::uint64_t m_logical = 0;
+};
+
+}  // namespace cess::volume

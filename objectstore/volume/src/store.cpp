@@ -1,0 +1,205 @@
+#include "store.hpp"
+
+#include "rocks.hpp"
+
+#include <rocksdb/cache.h>
+#include <rocksdb/filter_policy.h>
+#include <rocksdb/listener.h>
+#include <rocksdb/table.h>
+#include <rocksdb/utilities/checkpoint.h>
+
+#include <condition_variable>
+
+namespace cess::volume {
+
+error rocks_error(const rocksdb::Status& status, std::string_view what) {
+    const auto code = status.IsCorruption() ? errc::corrupt : status.IsNoSpace() ? errc::no_space : errc::io;
+    return {code, std::string(what) + ": " + status.ToString()};
+}
+
+class store::flush_listener final : public rocksdb::EventListener {
+public:
+    void OnFlushCompleted(rocksdb::DB*, const rocksdb::FlushJobInfo&) override {
+        const std::lock_guard lock(m_mutex);
+        m_changed.notify_all();
+    }
+    void OnBackgroundError(rocksdb::BackgroundErrorReason, rocksdb::Status* status) override {
+        const std::lock_guard lock(m_mutex);
+        m_failure = *status;
+        m_changed.notify_all();
+    }
+    // Until no memtable waits to be flushed.
+    result<void> wait(rocksdb::DB& db, net::duration patience) {
+        const auto deadline = std::chrono::steady_clock::now() + patience;
+        std::unique_lock lock(m_mutex);
+        for (;;) {
+            if (!m_failure.ok()) return rocks_error(m_failure, "flush of the local store");
+            lock.unlock();
+            std::uint64_t waiting = 0;
+            if (!db.GetIntProperty(rocksdb::DB::Properties::kNumImmutableMemTable, &waiting)) return error(errc::io, "local store has no property");
+            if (waiting == 0) return {};
+            lock.lock();
+            // The event may precede the property; the short wait bounds what a lost one costs.
+            m_changed.wait_for(lock, std::chrono::milliseconds(2));
+            if (std::chrono::steady_clock::now() > deadline) return error(errc::timeout, "flush of the local store");
+        }
+    }
+
+private:
+    std::mutex m_mutex;
+    std::condition_variable m_changed;
+    rocksdb::Status m_failure;
+};
+
+namespace {
+
+rocksdb::Options rocks_options(const store::options& how) {
+    rocksdb::Options o;
+    o.create_if_missing = !how.read_only;
+    o.write_buffer_size = how.memtable * 16;  // never reached: the engine switches memtables itself
+    o.max_write_buffer_number = 4;
+    o.arena_block_size = 256 * KiB;
+    o.target_file_size_base = 4 * MiB;  // what a compaction touches is uploaded again
+    o.max_bytes_for_level_base = 32 * MiB;
+    o.level0_file_num_compaction_trigger = 6;
+    o.level_compaction_dynamic_level_bytes = true;
+    o.compression = rocksdb::kLZ4Compression;
+    o.max_manifest_file_size = 1 * MiB;
+    o.max_background_jobs = 2;
+    o.max_open_files = 512;
+    o.keep_log_file_num = 1;
+    o.info_log_level = rocksdb::WARN_LEVEL;
+    o.stats_dump_period_sec = 0;
+    o.stats_persist_period_sec = 0;
+    o.avoid_flush_during_shutdown = true;
+    o.persist_stats_to_disk = false;
+    rocksdb::BlockBasedTableOptions t;
+    t.block_cache = rocksdb::NewLRUCache(how.cache);
+    t.cache_index_and_filter_blocks = true;
+    t.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
+    t.format_version = 5;
+    t.block_size = 8 * KiB;
+    o.table_factory.reset(rocksdb::NewBlockBasedTableFactory(t));
+    return o;
+}
+
+}  // namespace
+
+result<std::unique_ptr<store>> store::open(const options& how) {
+    std::unique_ptr<store> out(new store(how));
+    auto o = rocks_options(how);
+    out->m_listener = std::make_shared<flush_listener>();
+    o.listeners.push_back(out->m_listener);
+    rocksdb::DB* db = nullptr;
+    const auto status = how.read_only ? rocksdb::DB::OpenForReadOnly(o, how.directory, &db) : rocksdb::DB::Open(o, how.directory, &db);
+    if (!status.ok()) return rocks_error(status, "open local store in " + how.directory);
+    out->m_db.reset(db);
+    CHECK_OK(out->load_generations());
+    return out;
+}
+
+store::~store() = default;
+
+result<void> store::load_generations() {
+    TRY(auto rows, scan(row::one(row::generation), {}, SIZE_MAX, 1));
+    for (const auto& each : rows) {
+        if (each.key.size() != 8 || each.value.size() != 4) return error(errc::corrupt, "generation row of the wrong size");
+        m_generations[row::big_endian(each.key)] = row::big_endian32(each.value);
+    }
+    return {};
+}
+
+result<std::optional<bytes>> store::get(byte_view key) const {
+    rocksdb::PinnableSlice value;
+    const auto status = m_db->Get(rocksdb::ReadOptions(), m_db->DefaultColumnFamily(), slice(key), &value);
+    if (status.IsNotFound()) return std::optional<bytes>();
+    if (!status.ok()) return rocks_error(status, "read of the local store");
+    return std::optional(to_bytes(view(value)));
+}
+
+result<std::vector<key_value>> store::scan(byte_view prefix, byte_view from, std::size_t limit, std::size_t strip) const {
+    rocksdb::ReadOptions how;
+    auto after = to_bytes(prefix);  // the first key past the prefix; prefixes start with a row kind, so it exists
+    while (!after.empty() && after.back() == std::byte{0xff}) after.pop_back();
+    if (after.empty()) return error(errc::invalid, "scan of everything");
+    after.back() = static_cast<std::byte>(std::to_integer<unsigned>(after.back()) + 1);
+    const auto upper = slice(after);
+    how.iterate_upper_bound = &upper;
+    const std::unique_ptr<rocksdb::Iterator> it(m_db->NewIterator(how));
+    const bool later = std::lexicographical_compare(prefix.begin(), prefix.end(), from.begin(), from.end());
+    std::vector<key_value> out;
+    for (it->Seek(slice(later ? from : prefix)); it->Valid() && out.size() < limit; it->Next())
+        out.push_back({to_bytes(view(it->key()).subspan(strip)), to_bytes(view(it->value()))});
+    if (!it->status().ok()) return rocks_error(it->status(), "scan of the local store");
+    return out;
+}
+
+result<std::vector<extent>> store::extents(blob_id blob, std::uint64_t offset, std::uint64_t end, std::size_t limit) const {
+    std::vector<extent> out;
+    if (offset >= end) return out;
+    const auto generation_now = generation(blob);
+    const auto from = row::extent_key(blob, generation_now, offset + 1);
+    const auto last = row::extent_key(blob, generation_now, ~std::uint64_t{0});
+    const auto upper = slice(last);
+    rocksdb::ReadOptions how;
+    how.iterate_upper_bound = &upper;
+    const std::unique_ptr<rocksdb::Iterator> it(m_db->NewIterator(how));
+    for (it->Seek(slice(from)); it->Valid() && out.size() < limit; it->Next()) {
+        TRY(auto e, row::parse_extent(view(it->key()), view(it->value())));
+        if (e.start >= end) break;
+        out.push_back(e);
+    }
+    if (!it->status().ok()) return rocks_error(it->status(), "read of the extent map");
+    return out;
+}
+
+std::uint32_t store::generation(blob_id blob) const {
+    const std::shared_lock lock(m_generations_mutex);
+    const auto it = m_generations.find(blob);
+    return it == m_generations.end() ? 0 : it->second;
+}
+
+void store::set_generation(blob_id blob, std::uint32_t to) {
+    const std::lock_guard lock(m_generations_mutex);
+    m_generations[blob] = to;
+}
+
+result<void> store::write(rocksdb::WriteBatch& batch) {
+    rocksdb::WriteOptions how;
+    how.disableWAL = true;
+    const auto size = batch.GetDataSize() + std::uint64_t{64} * static_cast<std::uint64_t>(batch.Count());
+    if (const auto status = m_db->Write(how, &batch); !status.ok()) return rocks_error(status, "write to the local store");
+    m_memtable_bytes.fetch_add(size, std::memory_order_relaxed);
+    return {};
+}
+
+result<void> store::begin_flush() {
+    rocksdb::FlushOptions how;
+    how.wait = false;
+    how.allow_write_stall = true;
+    m_flushing = true;
+    m_memtable_bytes = 0;
+    if (const auto status = m_db->Flush(how); !status.ok()) {
+        m_flushing = false;
+        return rocks_error(status, "flush of the local store");
+    }
+    return {};
+}
+
+result<void> store::wait_flushed(net::duration patience) {
+    CHECK_OK(m_listener->wait(*m_db, patience));
+    m_flushing = false;
+    return {};
+}
+
+result<void> store::checkpoint_to(const std::string& directory) {
+    rocksdb::Checkpoint* raw = nullptr;
+    auto status = rocksdb::Checkpoint::Create(m_db.get(), &raw);
+    const std::unique_ptr<rocksdb::Checkpoint> maker(raw);
+    // The largest size: never flush on your own, what came since belongs to the next cut.
+    if (status.ok()) status = maker->CreateCheckpoint(directory, std::numeric_limits<std::uint64_t>::max());
+    if (!status.ok()) return rocks_error(status, "checkpoint of the local store");
+    return {};
+}
+
+}  // namespace cess::volume

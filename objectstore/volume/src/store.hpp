@@ -1,0 +1,118 @@
+// The key-value store under an open volume or snapshot: one RocksDB, without its log (the journal is ours), rebuilt
+// at every open. Readers are free; the writing calls are serialised by the engine's apply lock.
+//
+// Memtables are switched only by begin_flush(), never by RocksDB itself: so a cut contains exactly what was applied
+// before its begin_flush(), and is made without stopping writers.
+#pragma once
+
+#include "segment_table.hpp"
+
+#include <shared_mutex>
+
+namespace rocksdb {
+class DB;
+class WriteBatchBase;
+class WriteBatch;
+class Iterator;
+}  // namespace rocksdb
+
+namespace cess::volume {
+
+class store {
+public:
+    struct options {
+        std::string directory;
+        std::uint64_t cache = 48 * MiB;
+        std::uint64_t memtable = 8 * MiB;
+        bool read_only = false;
+    };
+    [[nodiscard]] static result<std::unique_ptr<store>> open(const options& how);
+    ~store();
+
+    // ---- reading
+    [[nodiscard]] result<std::optional<bytes>> get(byte_view row) const;
+    // Rows with `prefix` from `from` on, prefix of `strip` bytes removed.
+    [[nodiscard]] result<std::vector<key_value>> scan(byte_view prefix, byte_view from, std::size_t limit, std::size_t strip) const;
+    // Extents that overlap [offset, end), in order, not clipped; at most `limit`.
+    [[nodiscard]] result<std::vector<extent>> extents(blob_id blob, std::uint64_t offset, std::uint64_t end, std::size_t limit = SIZE_MAX) const;
+    [[nodiscard]] std::uint32_t generation(blob_id blob) const;
+
+    // ---- writing; REQUIRES: the apply lock
+    [[nodiscard]] result<void> write(rocksdb::WriteBatch& batch);
+    void set_generation(blob_id blob, std::uint32_t to);
+    [[nodiscard]] std::uint64_t memtable_bytes() const noexcept { return m_memtable_bytes.load(std::memory_order_relaxed); }
+    // Switches the memtable, without waiting for its flush. REQUIRES: no flush under way.
+    [[nodiscard]] result<void> begin_flush();
+    // ---- without it
+    [[nodiscard]] result<void> wait_flushed(net::duration patience);
+    [[nodiscard]] bool flushing() const noexcept { return m_flushing.load(); }
+    // Immutable hard links of the flushed state. REQUIRES: wait_flushed() since begin_flush(), and none begun since
+    [[nodiscard]] result<void> checkpoint_to(const std::string& directory);
+
+    [[nodiscard]] rocksdb::DB& db() const noexcept { return *m_db; }
+
+private:
+    class flush_listener;
+    explicit store(options how) : m_how(std::move(how)) {}
+    [[nodiscard]] result<void> load_generations();
+
+    options m_how;
+    std::shared_ptr<flush_listener> m_listener;
+    std::unique_ptr<rocksdb::DB> m_db;
+    std::atomic<std::uint64_t> m_memtable_bytes{0};
+    std::atomic<bool> m_flushing{false};
+    mutable std::shared_mutex m_generations_mutex;
+    std::unordered_map<blob_id, std::uint32_t> m_generations;  // of blobs that were dropped while large
+};
+
+// One change against the store: collects a batch and what it does to segments. REQUIRES: the apply lock, from the
+// constructor on. Live and replayed changes both go through it.
+class executor {
+public:
+    executor(store& on, const segment_table& table, std::size_t extent_edits);
+    ~executor();
+    [[nodiscard]] result<void> run(const edit_record& edit);
+
+    [[nodiscard]] rocksdb::WriteBatch& batch();
+    [[nodiscard]] const live_deltas& deltas() const noexcept { return m_deltas; }
+    [[nodiscard]] std::int64_t logical_delta() const noexcept;
+    [[nodiscard]] const std::optional<snapshot_edit>& snapshot() const noexcept { return m_snapshot; }
+    void publish_generations();  // after the batch is written
+    [[nodiscard]] bool dropped() const noexcept { return !m_generations.empty(); }  // a generation is left to be cleared
+
+    // Clears up to `limit` extents of a dropped generation; true when nothing is left of it.
+    [[nodiscard]] result<bool> clear_dropped(blob_id blob, std::uint32_t generation, std::size_t limit);
+
+private:
+    [[nodiscard]] result<void> run_one(const put_edit& e);
+    [[nodiscard]] result<void> run_one(const erase_edit& e);
+    [[nodiscard]] result<void> run_one(const write_edit& e);
+    [[nodiscard]] result<void> run_one(const zero_edit& e);
+    [[nodiscard]] result<void> run_one(const share_edit& e);
+    [[nodiscard]] result<void> run_one(const drop_edit& e);
+    [[nodiscard]] result<void> run_one(const snapshot_edit& e);
+
+    struct overlap {
+        std::optional<extent> before;  // ends exactly at the offset
+        std::vector<extent> inside;    // reach into the range
+    };
+    [[nodiscard]] result<overlap> collect(blob_id blob, std::uint64_t offset, std::uint64_t end, std::size_t limit = SIZE_MAX);
+    [[nodiscard]] result<void> punch(blob_id blob, const overlap& found, std::uint64_t offset, std::uint64_t end);
+    [[nodiscard]] result<void> place(blob_id blob, std::optional<extent>& before, extent e);
+    [[nodiscard]] result<void> put_row(byte_view key, byte_view value);
+    [[nodiscard]] result<void> erase_row(byte_view key);
+    [[nodiscard]] std::unique_ptr<rocksdb::Iterator> iterate();
+    [[nodiscard]] std::uint32_t generation(blob_id blob) const;
+    void count(const extent& e, std::int64_t sign);
+
+    store& m_store;
+    const segment_table& m_table;
+    std::unique_ptr<rocksdb::WriteBatchBase> m_batch;
+    bool m_indexed;
+    bool m_extents_touched = false;
+    live_deltas m_deltas;
+    std::unordered_map<blob_id, std::uint32_t> m_generations;
+    std::optional<snapshot_edit> m_snapshot;
+};
+
+}  // namespace cess::volume
