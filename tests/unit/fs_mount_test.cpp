@@ -1,0 +1,61 @@
+#include "mount/mountinfo.hpp"
+#include "options.hpp"
+
+#include <catch2/catch.hpp>
+
+using namespace cess;
+using namespace cess::fs;
+
+namespace {
+
+result<program::options> parse(std::vector<const char*> arguments) {
+    arguments.insert(arguments.begin(), "cessfs");
+    return program::parse(static_cast<int>(arguments.size()), arguments.data());
+}
+
+}  // namespace
+
+TEST_CASE("options are read in mount's own words") {
+    const auto o = parse({"home", "/mnt", "-o", "rw,noatime,allow_other,nosuid,conf=/c,cache-size=256M,attr-timeout=1.5,nofail,_netdev,x-systemd.automount,user"});
+    REQUIRE(o.has_value());
+    CHECK(o->volume == "home");
+    CHECK(o->directory == "/mnt");
+    CHECK(o->conf == "/c");
+    CHECK(o->cache_size == 256 * MiB);
+    CHECK(o->attr_timeout == 1.5);
+    CHECK(o->allow_other);
+    CHECK_FALSE(o->access_times);
+    CHECK(o->words == std::vector<std::string>{"nosuid"});
+}
+
+TEST_CASE("the later of ro and rw counts") {
+    CHECK(parse({"v", "/m", "-o", "ro", "-o", "rw"})->read_only == false);
+    CHECK(parse({"v", "/m", "-oro"})->read_only == true);
+}
+
+TEST_CASE("what cessfs does not understand is refused by name") {
+    for (const char* wrong : {"nonsense", "cache-size=12", "cache-size=2X", "attr-timeout=-1", "attr-timeout=soon", "entry-timeout=nan", "conf", "ro=1", "durability=local"}) {
+        INFO(wrong);
+        const auto o = parse({"v", "/m", "-o", wrong});
+        CHECK_FALSE(o.has_value());
+    }
+    CHECK_FALSE(parse({"v"}).has_value());
+    CHECK_FALSE(parse({"v", "/m", "/n"}).has_value());
+    CHECK_FALSE(parse({"v", "/m", "-x"}).has_value());
+    CHECK_FALSE(parse({"v", "/m", "-o"}).has_value());
+}
+
+TEST_CASE("mountinfo is read with its escapes, and the topmost mount found") {
+    const auto rows = parse_mountinfo(
+        "22 1 0:21 / /proc rw - proc proc rw\n"
+        "90 1 0:44 / /mnt/a\\040b rw,relatime shared:7 - fuse.cessfs home rw,user_id=0\n"
+        "rubbish\n"
+        "91 90 0:45 / /mnt/a\\040b rw - fuse.cessfs other rw\n");
+    REQUIRE(rows.size() == 3);
+    const auto found = find_mount(rows, "/mnt/a b");
+    REQUIRE(found.has_value());
+    CHECK(found->source == "other");
+    CHECK(found->minor == 45);
+    CHECK(found->type == mount_type);
+    CHECK_FALSE(find_mount(rows, "/mnt").has_value());
+}
