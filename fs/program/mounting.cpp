@@ -1,6 +1,6 @@
 #include "mounting.hpp"
 
-#include "../src/mount/run_file.hpp"
+#include "mount/run_file.hpp"
 #include "stop_signals.hpp"
 
 #include <core/base/log.hpp>

@@ -1,7 +1,7 @@
 #include <fs/fuse_mount.hpp>
 
-#include "../mount/detach.hpp"
-#include "../mount/mountinfo.hpp"
+#include "mount/detach.hpp"
+#include "mount/mountinfo.hpp"
 #include "face.hpp"
 
 #include <fcntl.h>
