@@ -97,7 +97,7 @@ void link::start(std::shared_ptr<link_events> to) {
     if (m_closed) return to->on_closed(m_why);
     m_events = std::move(to);
     m_active = now();
-    asio::co_spawn(m_socket.get_executor(), read_loop(), asio::detached);
+    asio::co_spawn(m_socket.get_executor(), read_loop(shared_from_this()), asio::detached);
     flush_soon();
 }
 
@@ -170,8 +170,7 @@ struct room_wait {
     void operator()(resumption<result<void>> r) { *into = std::move(r); }
 };
 
-awaitable<void> link::read_loop() {
-    auto self = shared_from_this();
+awaitable<void> link::read_loop(std::shared_ptr<link> self) {
     for (;;) {
         auto step = read_step();
         if (!m_tls.output().empty()) flush_soon();

@@ -71,7 +71,7 @@ private:
     };
     enum class reading { header, room, head, body };
 
-    awaitable<void> read_loop();
+    awaitable<void> read_loop(std::shared_ptr<link> self);
     awaitable<result<void>> receive();
     awaitable<result<void>> send_output();  // during the handshake only
     [[nodiscard]] result<bool> read_step();

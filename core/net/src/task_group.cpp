@@ -89,10 +89,12 @@ bool task_group::spawn_on(asio::any_io_executor on, awaitable<void> what) {
     std::lock_guard lock(m_state->mutex);
     if (m_state->stopping) return false;
     const auto at = m_state->tasks.insert(m_state->tasks.end(), entry);
-    // Under the lock, so that no cancellation comes before the slot is connected; co_spawn only posts.
-    asio::co_spawn(on, std::move(what), asio::bind_cancellation_slot(entry->signal.slot(), [s = m_state, at](std::exception_ptr thrown) {
-        s->ended(at, unless_cancelled(std::move(thrown)));
-    }));
+    // By post, since co_spawn may start a task on the spot, and so that no cancellation comes before it has started.
+    asio::post(on, [s = m_state, at, entry, what = std::move(what)]() mutable {
+        asio::co_spawn(entry->executor, std::move(what), asio::bind_cancellation_slot(entry->signal.slot(), [s, at](std::exception_ptr thrown) {
+            s->ended(at, unless_cancelled(std::move(thrown)));
+        }));
+    });
     return true;
 }
 

@@ -66,7 +66,7 @@ private:
     void fail_all(const error& why);
     void arm(time_point deadline);
     void expire();
-    awaitable<void> connect();
+    awaitable<void> connect(std::shared_ptr<channel> self);
     awaitable<result<std::shared_ptr<link>>> open();
     awaitable<result<tcp::socket>> reach();
     void failed(error why);
@@ -123,7 +123,7 @@ void channel::begin(std::uint64_t id, request what, time_point deadline, resumpt
     if (m_link) return m_link->send(std::move(f));
     m_queue.push_back(std::move(f));
     if (std::exchange(m_connecting, true)) return;
-    asio::co_spawn(m_strand, connect(), asio::detached);
+    asio::co_spawn(m_strand, connect(shared_from_this()), asio::detached);
 }
 
 void channel::finish(std::uint64_t id, result<reply> with) {
@@ -212,8 +212,7 @@ awaitable<result<std::shared_ptr<link>>> channel::open() {
     co_return error(code, "connect to " + m_to.address + ": " + key.error().what);
 }
 
-awaitable<void> channel::connect() {
-    auto self = shared_from_this();
+awaitable<void> channel::connect(std::shared_ptr<channel> self) {
     auto opened = co_await open();
     m_connecting = false;
     if (opened && m_shut) {
@@ -222,8 +221,9 @@ awaitable<void> channel::connect() {
     }
     if (!opened) co_return failed(std::move(opened).error());
     m_backoff = duration::zero();
-    m_link = std::move(*opened);
-    m_link->start(self);
+    const auto made = std::move(*opened);  // it may close, and leave m_link, while it starts
+    m_link = made;
+    made->start(self);
     while (m_link && !m_queue.empty()) {
         m_link->send(std::move(m_queue.front()));
         m_queue.pop_front();

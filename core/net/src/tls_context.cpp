@@ -60,7 +60,13 @@ error openssl_error(errc code, const char* what) {
     return error(code, std::string(what) + ": " + text);
 }
 
-result<public_key> peer_key(SSL* on) { return ed25519_key(SSL_get0_peer_certificate(on)); }
+result<public_key> peer_key(SSL* on) {
+    const unsigned char* protocol = nullptr;
+    unsigned size = 0;
+    SSL_get0_alpn_selected(on, &protocol, &size);
+    if (size != alpn_size - 1) return error(errc::protocol, "peer does not speak cess-rpc");
+    return ed25519_key(SSL_get0_peer_certificate(on));
+}
 
 result<ssl_ctx> make_tls_context(const crypto::signing_key& identity, tls_side side) {
     ssl_ctx context(SSL_CTX_new(side == tls_side::client ? TLS_client_method() : TLS_server_method()));

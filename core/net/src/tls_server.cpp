@@ -48,7 +48,8 @@ public:
     connection(std::shared_ptr<hall> in, asio::any_io_executor strand) : m_hall(std::move(in)), m_strand(std::move(strand)) {}
     ~connection() override;
 
-    awaitable<void> open(tcp::socket socket);
+    // Coroutines start later than they are called: whoever runs them hands them their object.
+    awaitable<void> open(std::shared_ptr<connection> self, tcp::socket socket);
     void reply_to(std::uint64_t id, reply what);  // from any thread
     void wake();                                  // from any thread: bytes may be free
     void finish_up();                             // from any thread: reads nothing more, closes when all is answered
@@ -61,7 +62,7 @@ public:
     void on_closed(const error& why) override;
 
 private:
-    awaitable<void> serve(std::uint64_t id, request what);
+    awaitable<void> serve(std::shared_ptr<connection> self, std::uint64_t id, request what);
     void refuse(std::uint64_t id);
     void close_if_done();
 
@@ -115,8 +116,7 @@ connection::~connection() {
     std::erase_if(m_hall->connections, [](const auto& weak) { return weak.expired(); });
 }
 
-awaitable<void> connection::open(tcp::socket socket) {
-    auto self = shared_from_this();
+awaitable<void> connection::open(std::shared_ptr<connection> self, tcp::socket socket) {
     auto made = std::make_shared<link>(std::move(socket), m_hall->context.get(), tls_side::server, m_hall->limits,
                                        std::shared_ptr<link_counts>(m_hall, m_hall->count.get()));
     m_link = made;
@@ -154,7 +154,7 @@ void connection::on_frame(frame f) {
     what.head = std::move(f.head);
     what.body = std::move(f.body);
     if (m_running.size() - m_refusals > m_hall->limits.requests_in_flight_max) return refuse(id);
-    auto task = serve(id, std::move(what));
+    auto task = serve(shared_from_this(), id, std::move(what));
     if (!m_hall->requests.spawn_on(m_hall->world.executor(), std::move(task))) refuse(id);
 }
 
@@ -165,8 +165,7 @@ void connection::refuse(std::uint64_t id) {
     m_link->send(reply_frame(id, reply::of(error(errc::exhausted, "too many requests under way"))));
 }
 
-awaitable<void> connection::serve(std::uint64_t id, request what) {
-    auto self = shared_from_this();
+awaitable<void> connection::serve(std::shared_ptr<connection> self, std::uint64_t id, request what) {
     // The caller gets an answer whatever happens to the service; cancellation by stop() unwinds through here, too.
     struct answer {
         std::shared_ptr<connection> to;
@@ -334,7 +333,7 @@ private:
             h->connections.push_back(made);
         }
         auto strand = socket.get_executor();
-        auto task = made->open(std::move(socket));
+        auto task = made->open(made, std::move(socket));
         h->requests.spawn_on(strand, std::move(task));
     }
 

@@ -22,7 +22,7 @@ namespace detail {
 template <class T>
 awaitable<void> count_in(awaitable<result<T>> op, std::size_t index, std::size_t needed, std::size_t of, quorum_result<T>& out, task_group& all) {
     auto got = co_await std::move(op);
-    if (out.reached) co_return;
+    if (all.stopping()) co_return;  // decided
     if (got) {
         out.succeeded.emplace_back(index, std::move(*got));
         out.reached = out.succeeded.size() >= needed;
