@@ -178,6 +178,7 @@ result<void> journal::trim(entry_index needed) {
     if (m_files.size() != 1 || m_end != needed || m_files.front().written < rotate_when_trimmed) return {};
     m_doubtful = true;
     CHECK_OK(start_file(m_end, m_chain));
+    CHECK_OK(m_tail->sync());
     m_doubtful = false;
     return remove_oldest();
 }

@@ -147,7 +147,7 @@ result<void> journal::write(const std::vector<staged>& groups) {
         if (m_files.empty() || full(about + run.size())) {
             if (!run.empty()) CHECK_OK(write_run(run, synced));
             CHECK_OK(start_file(record.group.first, g.previous));
-            synced = static_cast<std::uint32_t>(m_files.back().written);
+            synced = 0;  // the header becomes durable with the first records
         }
         auto& f = m_files.back();
         record.synced = synced;
@@ -200,7 +200,6 @@ result<void> journal::start_file(entry_index first, const hash256& previous) {
     auto front = encode_file_header(f.header);
     front.resize(extend_min, std::byte{0});
     CHECK_OK(on->write_at(0, front));
-    CHECK_OK(on->sync());
     CHECK_OK(m_how.disk.sync_directory(m_how.directory));
     f.allocated = extend_min;
     claim.keep();

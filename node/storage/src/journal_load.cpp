@@ -88,11 +88,13 @@ result<void> journal::load_file(const std::string& name, bool last) {
     return {};
 }
 
-// A file whose creation did not finish: nothing in it was acknowledged. One that holds records has lost its header.
+// A file whose creation did not finish: nothing in it was acknowledged. One with a record that was written when the
+// file was durable already has lost its header.
 result<void> journal::forget_headless(const std::string& path, os::file& on) {
     TRY(const auto raw, read_all(on));
     for (std::size_t at = journal_header_size; at + journal_record_head <= raw.size(); at += 8) {
-        if (!decode_record_head(byte_view(raw).subspan(at))) continue;
+        const auto head = decode_record_head(byte_view(raw).subspan(at));
+        if (!head || head->synced == 0) continue;
         m_damage = error(errc::corrupt, "journal file " + path + " has lost its header");
         return {};
     }

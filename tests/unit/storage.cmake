@@ -1,0 +1,4 @@
+add_library(storage_test_support STATIC support/faulty_disk.cpp support/storage_world.cpp)
+target_include_directories(storage_test_support PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
+target_link_libraries(storage_test_support PUBLIC node_storage PRIVATE cess_strict)
+cess_test(unit/storage_test storage_test_support)
