@@ -26,7 +26,7 @@ result<void> begin_local_cut(store& state, segment_table& table, sequence_number
     rocksdb::WriteBatch batch;
     for (const auto& [ref, row] : out.segments.dirty) batch.Put(slice(row::segment_key(ref.lineage, ref.number)), slice(wire::encode(row)));
     for (const auto& ref : out.segments.gone) batch.Delete(slice(row::segment_key(ref.lineage, ref.number)));
-    batch.Put(slice(row::one(row::position)), slice(wire::encode(at)));
+    batch.Put(slice(row::one(row::position_kind)), slice(wire::encode(at)));
     CHECK_OK(state.write(batch));
     return state.begin_flush();
 }
@@ -288,7 +288,7 @@ void engine::upkeep_step() {
 
 // Removes the extents of dropped blobs, a bounded batch at a time; others write in between.
 result<void> engine::clear_dropped() {
-    TRY(auto rows, m_store->scan(row::one(row::dropped), {}, 64, 1));
+    TRY(auto rows, m_store->scan(row::one(row::dropped_kind), {}, 64, 1));
     for (const auto& each : rows) {
         if (each.key.size() != 12) return error(errc::corrupt, "dropped row of the wrong size");
         const auto blob = row::big_endian(each.key);

@@ -25,13 +25,13 @@ std::uint32_t big_endian32(byte_view from) noexcept {
 bytes one(char kind) { return bytes(1, static_cast<std::byte>(kind)); }
 
 bytes user_key(byte_view key) {
-    auto out = one(user);
+    auto out = one(user_kind);
     append(out, key);
     return out;
 }
 
 bytes extent_prefix(blob_id blob, std::uint32_t generation) {
-    auto out = one(mapping);
+    auto out = one(extent_kind);
     out.reserve(21);
     put_big_endian(out, blob, 8);
     put_big_endian(out, generation, 4);
@@ -68,7 +68,7 @@ result<extent> parse_extent(byte_view key, byte_view value) {
 }
 
 bytes segment_key(std::uint32_t lineage, segment_number number) {
-    auto out = one(segment);
+    auto out = one(segment_kind);
     put_big_endian(out, lineage, 4);
     put_big_endian(out, number.value, 8);
     return out;
@@ -80,21 +80,21 @@ result<std::pair<std::uint32_t, segment_number>> parse_segment_key(byte_view key
 }
 
 bytes lineage_key(std::uint32_t index) {
-    auto out = one(lineage);
+    auto out = one(lineage_kind);
     put_big_endian(out, index, 4);
     return out;
 }
 
 bytes generation_key(blob_id blob) {
-    auto out = one(generation);
+    auto out = one(generation_kind);
     put_big_endian(out, blob, 8);
     return out;
 }
 
-bytes dropped_key(blob_id blob, std::uint32_t generation_) {
-    auto out = one(dropped);
+bytes dropped_key(blob_id blob, std::uint32_t generation) {
+    auto out = one(dropped_kind);
     put_big_endian(out, blob, 8);
-    put_big_endian(out, generation_, 4);
+    put_big_endian(out, generation, 4);
     return out;
 }
 

@@ -84,7 +84,7 @@ struct extent {  // [start, end) of a blob
 };
 
 namespace row {
-inline constexpr char user = 'k', mapping = 'x', segment = 's', lineage = 'l', generation = 'g', dropped = 'd', position = 'q';
+inline constexpr char user_kind = 'k', extent_kind = 'x', segment_kind = 's', lineage_kind = 'l', generation_kind = 'g', dropped_kind = 'd', position_kind = 'q';
 
 [[nodiscard]] bytes user_key(byte_view key);
 // Extents are found by their end, so that one seek finds the first that reaches past an offset. The generation of a

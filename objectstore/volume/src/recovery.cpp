@@ -20,7 +20,7 @@ result<loaded> load(const store::options& how, const root_manifest& manifest, st
     loaded out;
     TRY(out.state, store::open(how));
     out.table = std::make_unique<segment_table>();
-    TRY(auto lineages, out.state->scan(row::one(row::lineage), {}, SIZE_MAX, 1));
+    TRY(auto lineages, out.state->scan(row::one(row::lineage_kind), {}, SIZE_MAX, 1));
     std::optional<std::uint32_t> index;
     for (std::uint32_t i = 0; i < lineages.size(); ++i) {
         TRY(auto id, wire::decode<volume_id>(lineages[i].value));
@@ -33,7 +33,7 @@ result<loaded> load(const store::options& how, const root_manifest& manifest, st
         CHECK_OK(out.state->write(batch));
     }
     if (index) out.table->set_own(*index);
-    TRY(auto rows, out.state->scan(row::one(row::segment), {}, SIZE_MAX, 0));
+    TRY(auto rows, out.state->scan(row::one(row::segment_kind), {}, SIZE_MAX, 0));
     for (const auto& each : rows) {
         TRY(auto ref, row::parse_segment_key(each.key));
         TRY(auto segment, wire::decode<segment_row>(each.value));
@@ -185,10 +185,11 @@ result<engine::opened> recover(layer::layer& on, const chain::account& who, cons
         out.start.files = manifest.files;
     }
     TRY(auto state, load(store_options, manifest, out.record.id));
-    if (out.start.root.sequence == out.head)
+    if (out.start.root.sequence == out.head) {
         state.table->mark_declared(manifest.declared);
-    else
+    } else {
         TRY(out.start.dead, outdated(on, ring, out.record, manifest));
+    }
 
     replayer history(state, out.record.id, out.start.root.sequence, how);
     for (auto& entry : owned.history) {

@@ -98,10 +98,12 @@ result<std::unique_ptr<store>> store::open(const options& how) {
     return out;
 }
 
+store::store(options how) : m_how(std::move(how)) {}
+
 store::~store() = default;
 
 result<void> store::load_generations() {
-    TRY(auto rows, scan(row::one(row::generation), {}, SIZE_MAX, 1));
+    TRY(auto rows, scan(row::one(row::generation_kind), {}, SIZE_MAX, 1));
     for (const auto& each : rows) {
         if (each.key.size() != 8 || each.value.size() != 4) return error(errc::corrupt, "generation row of the wrong size");
         m_generations[row::big_endian(each.key)] = row::big_endian32(each.value);

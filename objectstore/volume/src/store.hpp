@@ -53,7 +53,7 @@ public:
 
 private:
     class flush_listener;
-    explicit store(options how) : m_how(std::move(how)) {}
+    explicit store(options how);
     [[nodiscard]] result<void> load_generations();
 
     options m_how;
