@@ -1,0 +1,1 @@
+cess_test(integration/roles_test node_roles node_storage chain_client core_net core_keys)
