@@ -62,7 +62,7 @@ void journal_writer::form_groups() {
         const auto in_flight = groups_in_flight();
         if (in_flight >= m_how.limits.groups_in_flight_max || (in_flight > 0 && !somebody_idle())) return;
         std::size_t count = 0, size = 0;
-        while (count < m_pending.size() && count < m_how.limits.group_entries_max) {
+        while (count < m_pending.size() && count < m_how.limits.group_count_max) {
             size += m_pending[count].payload.size();
             if (count > 0 && size > m_how.limits.group_bytes_max) break;
             ++count;

@@ -24,8 +24,11 @@ net::awaitable<result<void>> miner_directory::refresh(net::duration age, net::ti
         if (m_fetched && m_world.now() - m_fetched_at < age) co_return result<void>();
     }
     auto listed = co_await m_ledger.nodes(deadline);
-    if (!listed) co_return std::move(listed).error().with_context("list of nodes");
     const std::lock_guard hold(m_mutex);
+    if (!listed) {
+        m_fetched_at = m_world.now();  // a known list serves on while consensus is down, and is not asked for at every turn
+        co_return std::move(listed).error().with_context("list of nodes");
+    }
     for (auto& record : *listed)
         if (record.role == ledger::node_role::storage) m_records.insert_or_assign(record.id, record);
     m_fetched = true;
@@ -81,6 +84,17 @@ bool miner_directory::avoided(const node_id& miner) const {
     return found != m_histories.end() && found->second.avoid_until > m_world.now();
 }
 
+void miner_directory::distrust(const node_id& miner) {
+    const std::lock_guard hold(m_mutex);
+    m_histories[miner].distrust_until = m_world.now() + 60s;
+}
+
+bool miner_directory::distrusted(const node_id& miner) const {
+    const std::lock_guard hold(m_mutex);
+    const auto found = m_histories.find(miner);
+    return found != m_histories.end() && found->second.distrust_until > m_world.now();
+}
+
 net::duration miner_directory::latency(const node_id& miner) const {
     const std::lock_guard hold(m_mutex);
     const auto found = m_histories.find(miner);
@@ -108,7 +122,18 @@ net::awaitable<result<void>> miner_link::present(node_id miner, net::time_point 
     what.head = wire::encode(message);
     auto answer = co_await m_network.call(std::move(to), std::move(what), deadline, net::lane::control);
     if (!answer) co_return std::move(answer).error().with_context("present the lease to miner " + miner.brief());
+    const std::lock_guard hold(m_mutex);
+    m_seen[miner] = certificate;
     co_return result<void>();
+}
+
+net::awaitable<result<void>> miner_link::keep_informed(node_id miner, net::time_point deadline) {
+    {
+        const std::lock_guard hold(m_mutex);
+        const auto found = m_seen.find(miner);
+        if (!m_lease || (found != m_seen.end() && found->second == m_lease)) co_return result<void>();
+    }
+    co_return co_await present(miner, deadline);
 }
 
 net::awaitable<result<net::reply>> miner_link::ask_raw(node_id miner, net::method_id method, bytes head, byte_view body,

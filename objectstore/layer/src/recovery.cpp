@@ -404,7 +404,7 @@ net::awaitable<result<taken_volume>> recovery::run() {
     out.lease = m_lease;
     out.link = m_link;
     CO_TRY(const auto key, m_keys.find(m_record.keyring.back().lineage, m_record.keyring.back().generation));
-    out.sealer = std::make_unique<entry_sealer>(journal_of(m_lease), journal_key(key, m_lease.journal_salt), m_how.entry_payload_max);
+    out.sealer = std::make_unique<entry_sealer>(journal_of(m_lease), journal_key(key, m_lease.journal_salt), m_how.entry_size_max);
     journal_writer::setup setup;
     setup.limits = m_how.journal;
     setup.journal = journal_of(m_lease);
@@ -413,7 +413,8 @@ net::awaitable<result<taken_volume>> recovery::run() {
     setup.limits.append = m_on.limits.append;
     setup.limits.request = m_on.limits.request;
     setup.broken = m_how.broken.writer;
-    out.journal = std::make_shared<journal_writer>(co_await boost::asio::this_coro::executor, m_link, m_on.ledger, m_session, std::move(setup));
+    out.strand = co_await boost::asio::this_coro::executor;
+    out.journal = std::make_shared<journal_writer>(out.strand, m_link, m_on.ledger, m_session, std::move(setup));
     out.journal->start();
     auto copied = co_await copy_tail(out, history);
     if (!copied) {

@@ -28,7 +28,7 @@ struct journal_limits {
     std::uint32_t page_bytes = 1 * MiB;                 // of a copied page
     std::size_t groups_in_flight_max = 4;
     std::size_t group_bytes_max = group_payload_max;    // unless a single entry is larger
-    std::size_t group_entries_max = layer::group_entries_max;
+    std::size_t group_count_max = group_entries_max;
 };
 
 // What tests weaken to see that the simulation notices. All false in the product.

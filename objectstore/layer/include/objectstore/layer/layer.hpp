@@ -75,7 +75,7 @@ public:
 
 class session {
 public:
-    virtual ~session() = default;  // releases nothing: an owner that dies is taken over
+    virtual ~session() = default;  // releases nothing: an owner that dies is taken over. REQUIRES: the layer lives
     [[nodiscard]] virtual term_number term() const noexcept = 0;
     [[nodiscard]] virtual volume_id volume() const noexcept = 0;
 
@@ -97,7 +97,8 @@ public:
     [[nodiscard]] virtual result<void> commit_root(ledger::commit_root what) = 0;
     [[nodiscard]] virtual result<void> create_view(ledger::create_view what) = 0;
     [[nodiscard]] virtual result<void> add_segments(std::vector<ledger::segment_record> segments) = 0;
-    [[nodiscard]] virtual result<void> extend_reservation(std::uint64_t bytes) = 0;
+    [[nodiscard]] virtual result<void> extend_reservation(std::uint64_t more) = 0;  // by so many bytes of fragments
+    // Bytes of fragments, copies and parity included, that may still be put in this term.
     [[nodiscard]] virtual std::uint64_t reservation_left() const noexcept = 0;
     // Clean end: the endpoint is withdrawn, so that the next owner need not wait.
     [[nodiscard]] virtual result<void> release() = 0;

@@ -28,12 +28,16 @@ public:
     void failed(const node_id& miner);
     // Failed lately: asked last, and not chosen for new data, for a time that doubles with every failure up to 10 s.
     [[nodiscard]] bool avoided(const node_id& miner) const;
+    // Sent wrong bytes: for a minute everything it sends is asked for with its proof.
+    void distrust(const node_id& miner);
+    [[nodiscard]] bool distrusted(const node_id& miner) const;
     [[nodiscard]] net::duration latency(const node_id& miner) const;  // mean of recent small requests; 0 = unknown
 
 private:
     struct history {
         net::duration mean{0};
         net::time_point avoid_until{};
+        net::time_point distrust_until{};
         unsigned failures = 0;
     };
     net::env& m_world;
@@ -71,6 +75,8 @@ public:
         co_return out;
     }
     net::awaitable<result<void>> present(node_id miner, net::time_point deadline);
+    // Shows the miner our newest certificate unless it has seen it.
+    net::awaitable<result<void>> keep_informed(node_id miner, net::time_point deadline);
 
 private:
     net::awaitable<result<net::reply>> ask_raw(node_id miner, net::method_id method, bytes head, byte_view body, net::time_point deadline, net::lane on);
@@ -80,6 +86,7 @@ private:
     miner_directory& m_directory;
     mutable std::mutex m_mutex;
     std::shared_ptr<const ledger::proved_record> m_lease;
+    std::map<node_id, std::shared_ptr<const ledger::proved_record>> m_seen;
 };
 
 // Whether an answer says something of the miner's health (it is slow, gone or lies) rather than of the request.

@@ -28,11 +28,12 @@ struct take_options {
     std::uint64_t reservation = 4 * GiB;
     bool force = false;
     journal_limits journal;  // its deadlines come from the context
-    std::size_t entry_payload_max = layer::entry_payload_max;
+    std::size_t entry_size_max = entry_payload_max;
     recovery_mutations broken;
 };
 
 struct taken_volume {
+    boost::asio::any_io_executor strand;  // the journal's
     ledger::volume_record record;  // as certified, our lease last
     ledger::lease lease;
     std::vector<bytes> history;

@@ -1,0 +1,32 @@
+// What the layer and its sessions share.
+#pragma once
+
+#include "placement.hpp"
+#include "segment_read.hpp"
+
+#include <objectstore/layer/layer.hpp>
+#include <objectstore/layer/recovery.hpp>
+
+namespace cess::layer {
+
+struct layer_core {
+    explicit layer_core(dependencies with);
+
+    dependencies on;
+    miner_directory directory;
+    miner_link readers;  // without a lease
+    placement where;
+    net::worker_pool workers;
+    read_counters count;
+    counter& put_bytes;
+    counter& read_bytes;
+
+    [[nodiscard]] read_context reading();
+};
+
+// Runs f(0) … f(count-1) on the pool and on this thread, and waits for all.
+void run_parallel(net::worker_pool& pool, unsigned count, const std::function<void(unsigned)>& f);
+
+[[nodiscard]] std::unique_ptr<session> make_session(layer_core& core, const chain::account& who, taken_volume with);
+
+}  // namespace cess::layer

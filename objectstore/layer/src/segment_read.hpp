@@ -1,0 +1,50 @@
+// Reading sealed bytes of a segment from whoever still has them, and finding out who lies.
+//
+// A range is asked of the data fragments that hold it. What is late, refused or wrong is decoded from any k others. If
+// blocks then do not open, everything is asked again with proofs: every piece is checked against the Merkle root that
+// the segment's id fixes, and who sent a wrong one is counted and named.
+#pragma once
+
+#include "segment_format.hpp"
+
+#include <objectstore/layer/deadlines.hpp>
+#include <objectstore/layer/miners.hpp>
+
+#include <core/base/metrics.hpp>
+#include <core/net/offload.hpp>
+#include <core/net/task_group.hpp>
+
+#include <functional>
+
+namespace cess::layer {
+
+struct read_counters {
+    counter& requests;
+    counter& hedges;
+    counter& decoded;
+    counter& proven;
+    counter& faults;
+};
+
+struct read_context {
+    net::env& world;
+    miner_link& link;
+    net::worker_pool& workers;
+    deadlines limits;
+    read_counters count;
+    std::function<void(const node_id&, const segment_id&, unsigned, const error&)> accuse;  // any thread
+};
+
+// Sealed bytes [from, to). With `proven`, of pieces that were checked against the segment's id.
+net::awaitable<result<bytes>> read_sealed(read_context on, std::shared_ptr<const ledger::segment_record> segment, std::uint64_t from, std::uint64_t to,
+                                          bool proven, net::time_point deadline);
+
+// Bytes [from, to) of fragment `index`, from its holder alone, checked if `proven`.
+net::awaitable<result<bytes>> read_fragment(read_context on, std::shared_ptr<const ledger::segment_record> segment, unsigned index, std::uint64_t from,
+                                            std::uint64_t to, bool proven, net::time_point deadline);
+
+// Plain blocks [first, first+count), opened.
+net::awaitable<result<std::vector<bytes>>> read_blocks(read_context on, std::shared_ptr<const ledger::segment_record> segment, crypto::secret_key key,
+                                                       std::uint64_t first, std::uint64_t count, net::time_point deadline);
+
+}  // namespace cess::layer
