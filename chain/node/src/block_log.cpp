@@ -112,14 +112,19 @@ result<void> block_log::recover(block_height from, const visitor& visit) {
     if (from < *at) return error(errc::corrupt, "its blocks begin at " + std::to_string(at->value) + ", the state needs " + std::to_string(from.value));
     for (; at != m_firsts.end(); ++at) {
         const bool last_file = std::next(at) == m_firsts.end();
-        TRY(m_tail, scan(*at, last_file, visit, from));
+        TRY(m_tail, scan(*at, last_file));
         m_last = {at->value + m_tail.offsets.size() - 1};
         if (!last_file && std::next(at)->value != m_last.value + 1) return error(errc::corrupt, path_of(*at) + " ends early; restore the file");
+        if (last_file) CHECK_OK(settle_tail());
+        for (auto height = std::max(from, *at); height <= m_last; height = height.next()) {
+            TRY(const auto record, record_at(*m_tail.file, m_tail.offsets[height.value - at->value], m_tail.end));
+            CHECK_OK(visit(height, record.block));
+        }
     }
     return {};
 }
 
-result<block_log::file_index> block_log::scan(block_height first, bool last_file, const visitor& visit, block_height from) {
+result<block_log::file_index> block_log::scan(block_height first, bool last_file) {
     const auto path = path_of(first);
     file_index out;
     TRY(out.file, m_disk.open(path, os::open_mode::read_write));
@@ -135,7 +140,6 @@ result<block_log::file_index> block_log::scan(block_height first, bool last_file
         }
         out.offsets.push_back(out.end);
         out.end += header_size + record->block.size();
-        if (height >= from) CHECK_OK(visit(height, record->block));
     }
     return out;
 }
@@ -143,8 +147,19 @@ result<block_log::file_index> block_log::scan(block_height first, bool last_file
 result<void> block_log::cut_torn_tail(file_index& in, const std::string& path, std::uint64_t size) {
     TRY(const bool follows, record_follows(*in.file, in.end + 1, size));
     if (follows) return error(errc::corrupt, path + ": damaged at byte " + std::to_string(in.end) + ", and sound blocks follow; restore the file");
-    CHECK_OK(in.file->truncate(in.end));
-    return in.file->sync();
+    return in.file->truncate(in.end);  // durable with the next sync; until then it would only be cut again
+}
+
+// The last record may stand in the page cache alone: written by a process that was killed before its sync, or one whose
+// sync failed, after which a sync of clean pages says nothing. Nobody may act on it before it is written again and durable.
+result<void> block_log::settle_tail() {
+    if (m_tail.offsets.empty()) return {};
+    const auto offset = m_tail.offsets.back();
+    bytes record(m_tail.end - offset);
+    TRY(const auto got, m_tail.file->read_at(offset, record));
+    if (got != record.size()) return error(errc::io, "last block cannot be read");
+    CHECK_OK(m_tail.file->write_at(offset, record));
+    return m_tail.file->sync();
 }
 
 result<void> block_log::start_file(block_height first) {
@@ -176,8 +191,7 @@ result<void> block_log::append(block_height height, byte_view block) {
 result<block_log::file_index*> block_log::index_of(block_height first) {
     if (first == m_firsts.back()) return &m_tail;
     if (m_read.file != nullptr && m_read_first == first) return &m_read;
-    const visitor nothing = [](block_height, byte_view) { return result<void>(); };
-    TRY(m_read, scan(first, false, nothing, {~std::uint64_t{0}}));
+    TRY(m_read, scan(first, false));
     m_read_first = first;
     return &m_read;
 }

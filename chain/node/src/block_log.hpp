@@ -34,7 +34,8 @@ private:
     };
     block_log(os::file_system& disk, std::string directory, std::uint64_t file_size) : m_disk(disk), m_directory(std::move(directory)), m_file_size(file_size) {}
     result<void> recover(block_height from, const visitor& visit);
-    result<file_index> scan(block_height first, bool last_file, const visitor& visit, block_height from);
+    result<file_index> scan(block_height first, bool last_file);
+    result<void> settle_tail();
     result<void> cut_torn_tail(file_index& in, const std::string& path, std::uint64_t size);
     result<void> start_file(block_height first);
     result<file_index*> index_of(block_height first);

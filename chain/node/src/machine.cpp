@@ -103,7 +103,8 @@ result<std::vector<ledger::outcome>> machine::apply(const committed_block& next)
     m_broken = true;  // until all of it is applied
     std::vector<ledger::outcome> outcomes;
     try {
-        ledger::buffered_state changes(m_parts->block_changes);
+        ledger::state& before = m_parts->block_changes;
+        ledger::buffered_state changes(before);
         const ledger::context where{at.network, next.height};
         const auto sig = next.verified ? ledger::signature_is::verified : ledger::signature_is::unknown;
         for (const auto& transaction : next.what.body.payload) outcomes.push_back(ledger::apply(changes, transaction, where, sig));

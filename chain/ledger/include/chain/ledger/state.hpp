@@ -44,6 +44,8 @@ private:
 class buffered_state final : public state {
 public:
     explicit buffered_state(state& below) : m_below(below) {}
+    buffered_state(const buffered_state&) = delete;  // to stand on another, name that one as a state&
+    buffered_state& operator=(const buffered_state&) = delete;
     std::optional<bytes> get(const bytes& key) override;
     void put(const bytes& key, bytes value) override;
     void erase(const bytes& key) override;
