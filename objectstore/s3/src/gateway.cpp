@@ -101,8 +101,8 @@ public:
 
     result<void> stop() override {
         if (m_context.stopping.exchange(true)) return {};
-        auto stopping = shut();
-        auto done = net::wait(m_world, std::move(stopping));
+        // On the server's own strand: that is where the handles are.
+        auto done = net::wait(m_world, asio::co_spawn(m_executor, shut(), asio::use_awaitable));
         m_workers.stop();
         return done;
     }
@@ -171,7 +171,6 @@ private:
     }
 
     net::awaitable<result<void>> shut() {
-        co_await asio::post(m_executor, asio::use_awaitable);
         error_code ignored;
         m_acceptor.close(ignored);
         for (auto& [number, one] : m_handles) {
@@ -182,9 +181,9 @@ private:
         const auto until = m_world.now() + m_settings.grace;
         while (!m_handles.empty() && m_world.now() < until) {
             (void)co_await m_world.sleep_for(std::chrono::milliseconds(10));
-            co_await asio::post(m_executor, asio::use_awaitable);
         }
         co_await m_group.stop();
+        while (!m_handles.empty()) (void)co_await m_world.sleep_for(std::chrono::milliseconds(1));
         co_return co_await m_table.stop();
     }
 

@@ -21,6 +21,7 @@ using boost::system::error_code;
 
 constexpr auto as_result = asio::as_tuple(asio::use_awaitable);
 constexpr std::size_t stream_buffer = 1 * MiB;
+constexpr std::size_t body_read_size = 64 * KiB;
 constexpr std::uint64_t drained_max = 256 * KiB;  // of a body nobody wanted, to keep the connection
 constexpr auto linger = std::chrono::seconds(2);
 constexpr int slow_fill = 10;  // timeouts a buffer may take in all
@@ -230,6 +231,8 @@ public:
             constexpr std::string_view go_on = "HTTP/1.1 100 Continue\r\n\r\n";
             if (!co_await m_of.write(asio::buffer(go_on))) co_return failure(code::incomplete_body);
         }
+        // Beast reads as much at a time as the buffer has room for.
+        if (to.size() > 8 * KiB) m_of.m_buffer.reserve(body_read_size);
         std::size_t filled = 0;
         const auto until = std::chrono::steady_clock::now() + slow_fill * m_of.m_in.settings.body_timeout;
         while (filled < to.size() && !ended()) {

@@ -1,0 +1,3 @@
+#include "program.hpp"
+
+int main(int count, char** words) { return cess::s3::run(count, words); }
