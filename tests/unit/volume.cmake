@@ -1,0 +1,9 @@
+# An object layer in memory, for the engine and for faces on it.
+add_library(volume_testing STATIC support/memory_layer.cpp)
+target_include_directories(volume_testing PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
+target_link_libraries(volume_testing PUBLIC objectstore_volume chain_ledger core_net PRIVATE cess_strict)
+
+cess_test(unit/volume_test volume_testing)
+cess_test(unit/volume_model_test volume_testing)
+cess_test(unit/volume_failure_test volume_testing)
+cess_test(unit/volume_threads_test volume_testing)
