@@ -8,10 +8,7 @@ constexpr std::uint32_t permissions = 07777;
 void change_owner(format::inode_record& next, const attribute_change& what) {
     if (what.uid) next.uid = *what.uid;
     if (what.gid) next.gid = *what.gid;
-    // A program must not keep its powers under another owner. The kernel sends the mode it wants if it knows better.
-    if (next.is_directory() || what.mode) return;
-    next.mode &= ~static_cast<std::uint32_t>(S_ISUID);
-    if (next.mode & S_IXGRP) next.mode &= ~static_cast<std::uint32_t>(S_ISGID);
+    if (!what.mode) clear_privileges(next);  // the kernel sends the mode it wants if it knows better
 }
 
 }  // namespace
@@ -30,6 +27,7 @@ answer<attributes> attribute_changes::set(inode_number ino, const attribute_chan
         if (!next.is_regular()) return refuse(EINVAL);
         FS_CHECK(resize(m_in, *node, next, *what.size, change));
         next.mtime = now;
+        if (what.clear_suid) clear_privileges(next);
     }
     if (what.atime) next.atime = *what.atime;
     if (what.mtime) next.mtime = *what.mtime;

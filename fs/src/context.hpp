@@ -44,6 +44,12 @@ inline void touch(format::inode_record& record, timestamp now) {
     record.mtime = now;
     record.ctime = now;
 }
+// What a program gains from its file ends when the file changes hands or content.
+inline void clear_privileges(format::inode_record& record) {
+    if (record.is_directory()) return;
+    record.mode &= ~static_cast<std::uint32_t>(S_ISUID);
+    if (record.mode & S_IXGRP) record.mode &= ~static_cast<std::uint32_t>(S_ISGID);
+}
 // Stores what was applied. REQUIRES: the exclusive lock.
 inline void commit(inode& node, const format::inode_record& record, sequence_number at) {
     node.record = record;

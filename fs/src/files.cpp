@@ -5,11 +5,6 @@
 namespace cess::fs {
 namespace {
 
-void clear_privileges(format::inode_record& next) {
-    next.mode &= ~static_cast<std::uint32_t>(S_ISUID);
-    if (next.mode & S_IXGRP) next.mode &= ~static_cast<std::uint32_t>(S_ISGID);
-}
-
 answer<void> check_range(std::uint64_t offset, std::uint64_t length) {
     if (offset > file_size_max || length > file_size_max - offset) return refuse(EFBIG);
     return {};
@@ -17,7 +12,7 @@ answer<void> check_range(std::uint64_t offset, std::uint64_t length) {
 
 }  // namespace
 
-answer<std::unique_ptr<open_file>> files::open(inode_number ino, bool writes, bool truncate) {
+answer<std::unique_ptr<open_file>> files::open(inode_number ino, bool writes, bool truncate, bool clear_suid) {
     if (writes && !m_in.volume.writable()) return refuse(EROFS);
     FS_TRY(auto node, m_in.inodes.get(ino));
     if (truncate) {
@@ -27,6 +22,7 @@ answer<std::unique_ptr<open_file>> files::open(inode_number ino, bool writes, bo
         volume::change change;
         FS_CHECK(resize(m_in, *node, next, 0, change));
         touch(next, m_in.now());
+        if (clear_suid) clear_privileges(next);
         put_inode(change, ino, next);
         FS_TRY(const auto at, m_in.volume.apply(change));
         commit(*node, next, at);

@@ -5,6 +5,7 @@ target_link_libraries(fs_testing PUBLIC fs PRIVATE cess_strict)
 
 cess_test(unit/fs_operations_test fs_testing)
 cess_test(unit/fs_model_test fs_testing)
+cess_test(unit/fs_engine_test fs_testing volume_testing)
 cess_test(unit/fs_format_test fs)
 target_include_directories(fs_format_test PRIVATE ${PROJECT_SOURCE_DIR}/fs/src)
 cess_test(unit/fs_mount_test fs_program)
@@ -12,4 +13,4 @@ target_include_directories(fs_mount_test PRIVATE ${PROJECT_SOURCE_DIR}/fs/src)
 
 # Tools: what FUSE and the operations cost without engine and network.
 add_executable(memfs_mount support/memfs_mount.cpp)
-target_link_libraries(memfs_mount PRIVATE fs_testing cess_strict)
+target_link_libraries(memfs_mount PRIVATE fs_testing volume_testing cess_strict)

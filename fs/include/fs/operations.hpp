@@ -110,11 +110,11 @@ struct allocation {
 class files {
 public:
     explicit files(context& in) : m_in(in) {}
-    [[nodiscard]] answer<std::unique_ptr<open_file>> open(inode_number ino, bool writes, bool truncate);
+    [[nodiscard]] answer<std::unique_ptr<open_file>> open(inode_number ino, bool writes, bool truncate, bool clear_suid = false);
     void release(std::unique_ptr<open_file> file) noexcept;
     // Fills the front of `out`; fewer bytes than asked for only at the end of the file.
     [[nodiscard]] answer<std::size_t> read(open_file& file, std::uint64_t offset, byte_span out);
-    // `clear_suid`: the writer is not privileged, and did not go through the page cache.
+    // `clear_suid`: whoever writes is not privileged, and did not go through the page cache.
     [[nodiscard]] answer<void> write(open_file& file, std::uint64_t offset, byte_view data, bool clear_suid);
     // close(2): EIO once when changes of this file were lost.
     [[nodiscard]] answer<void> flush(open_file& file);

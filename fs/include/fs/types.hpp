@@ -55,6 +55,7 @@ struct attribute_change {
     std::optional<std::uint32_t> mode, uid, gid;  // mode: permission bits only
     std::optional<std::uint64_t> size;
     std::optional<timestamp> atime, mtime, ctime;
+    bool clear_suid = false;  // a change of size by who is not privileged
 };
 
 // One entry of a listing.

@@ -18,6 +18,9 @@ struct face {
     bool read_only;
     std::function<void()> ready;
     bool stateless_directories = false;  // the kernel opens directories without asking
+    // The request that opens the session, until it is answered (0: none), and what the kernel offered in it.
+    std::atomic<std::uint64_t> init_request{0};
+    std::atomic<std::uint32_t> offered_flags{0};
 };
 
 inline face& face_of(fuse_req_t req) { return *static_cast<face*>(fuse_req_userdata(req)); }

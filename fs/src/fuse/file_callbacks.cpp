@@ -12,6 +12,9 @@ open_file& file_of(const fuse_file_info* fi) { return *reinterpret_cast<open_fil
 
 bool writes(const fuse_file_info* fi) { return (fi->flags & O_ACCMODE) != O_RDONLY; }
 
+// Root keeps setuid on what it writes, as CAP_FSETID allows.
+bool unprivileged(fuse_req_t req) { return fuse_req_ctx(req)->uid != 0; }
+
 // Hands the file to the kernel until it releases it.
 void lend(fuse_file_info* fi, std::unique_ptr<open_file> file) {
     fi->fh = reinterpret_cast<std::uint64_t>(file.release());
@@ -21,7 +24,7 @@ void take_back(face& in, const fuse_file_info* fi) noexcept { in.files.files.rel
 
 void on_open(fuse_req_t req, fuse_ino_t ino, fuse_file_info* fi) {
     guarded(req, [&](face& in) {
-        auto file = in.files.files.open(inode_number{ino}, writes(fi), fi->flags & O_TRUNC);
+        auto file = in.files.files.open(inode_number{ino}, writes(fi), fi->flags & O_TRUNC, unprivileged(req));
         if (!file) return void(fuse_reply_err(req, file.error().number));
         lend(fi, std::move(*file));
         if (fuse_reply_open(req, fi) != 0) take_back(in, fi);
@@ -43,7 +46,7 @@ void on_create(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode,
             truncate = fi->flags & O_TRUNC;
         }
         if (!made) return void(fuse_reply_err(req, made.error().number));
-        auto file = in.files.files.open(made->ino, writes(fi), truncate);
+        auto file = in.files.files.open(made->ino, writes(fi), truncate, unprivileged(req));
         if (!file) {
             in.files.lookups.forget(made->ino, 1);
             return void(fuse_reply_err(req, file.error().number));
@@ -80,7 +83,7 @@ void on_read(fuse_req_t req, fuse_ino_t, std::size_t size, off_t offset, fuse_fi
 void on_write(fuse_req_t req, fuse_ino_t, const char* data, std::size_t size, off_t offset, fuse_file_info* fi) {
     guarded(req, [&](face& in) {
         // What comes from the page cache was written earlier, perhaps by others: the kernel cleared for it already.
-        const bool clear_suid = !fi->writepage && fuse_req_ctx(req)->uid != 0;
+        const bool clear_suid = !fi->writepage && unprivileged(req);
         const auto done = in.files.files.write(file_of(fi), static_cast<std::uint64_t>(offset), as_view({data, size}), clear_suid);
         if (done) fuse_reply_write(req, size);
         else fuse_reply_err(req, done.error().number);

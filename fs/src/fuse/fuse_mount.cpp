@@ -2,6 +2,7 @@
 
 #include "mount/detach.hpp"
 #include "mount/mountinfo.hpp"
+#include "device.hpp"
 #include "face.hpp"
 
 #include <fcntl.h>
@@ -135,6 +136,7 @@ result<std::unique_ptr<fuse_mount>> fuse_mount::mount(filesystem& of, mount_opti
         return fuse_failure("mount on " + p.how.directory);
     }
     std::unique_ptr<fuse_mount> mounted(new fuse_mount(std::move(all)));  // from here on it unmounts itself
+    CHECK_OK(use_own_device_io(p.session));
     TRY(const auto rows, read_mountinfo());
     const auto row = find_mount(rows, p.how.directory);
     if (!row) return error(errc::io, p.how.directory + " vanished while it was mounted");
