@@ -1,0 +1,195 @@
+#include "runtime.hpp"
+
+#include <core/base/log.hpp>
+#include <core/net/blocking.hpp>
+
+namespace cess::client {
+namespace {
+
+constexpr std::uint32_t block_size_small = 4 * KiB;   // AEAD blocks where 4 KiB are read at a time
+constexpr std::uint32_t block_size_large = 16 * KiB;  // where whole objects are
+constexpr std::uint32_t reap_step = 1024;
+
+std::string full_name(const volume::target& t) { return t.name + "@" + t.snapshot; }
+
+result<void> require_snapshot(const volume::target& t) {
+    CHECK_OK(ledger::check_name(t.name));
+    if (t.snapshot.empty()) return error(errc::invalid, "\"" + t.name + "\" names no snapshot; say " + t.name + "@NAME");
+    return ledger::check_name(t.snapshot);
+}
+
+result<void> require_size(ledger::volume_type type, std::uint64_t size) {
+    if (type == ledger::volume_type::block && size == 0) return error(errc::invalid, "a block volume needs a size, such as 10G");
+    if (size > ledger::limits::volume_size_max)
+        return error(errc::invalid, "a size of " + format_size(size) + " is too much; " + format_size(ledger::limits::volume_size_max) + " is the most");
+    return {};
+}
+
+}  // namespace
+
+template <class Record>
+result<Record> runtime_implementation::read(bytes key) {
+    TRY(const auto proved, net::wait(m_world, m_ledger->read(std::move(key), by(m_config.limits.ledger))));
+    return m_ledger->trust().value_of<Record>(proved);
+}
+
+result<std::vector<ledger::volume_record>> runtime_implementation::volumes() {
+    return net::wait(m_world, m_ledger->volumes(m_account.id(), by(m_config.limits.ledger)));
+}
+
+result<ledger::volume_record> runtime_implementation::volume(const std::string& name) {
+    return volume::look_up(*m_layer, m_account, name, std::nullopt);
+}
+
+result<ledger::view_record> runtime_implementation::view(const ledger::volume_record& of, const std::string& name) {
+    auto found = read<ledger::view_record>(ledger::key::view(of.id, name));
+    if (!found && found.error().code == errc::not_found) return error(errc::not_found, "snapshot " + of.name + "@" + name);
+    return found;
+}
+
+// ---- volumes ---------------------------------------------------------------------------------------------------
+
+result<ledger::volume_record> runtime_implementation::create_volume(const volume_spec& what) {
+    CHECK_OK(ledger::check_name(what.name));
+    CHECK_OK(require_size(what.type, what.size));
+    ledger::create_volume make;
+    make.id = m_world.random().id<volume_id>();
+    make.name = what.name;
+    make.type = what.type;
+    make.size = what.size;
+    make.block_size = what.type == ledger::volume_type::bucket ? block_size_large : block_size_small;
+    make.geometry = what.geometry.value_or(m_config.network.origin.default_geometry);
+    make.created_unix = unix_now();
+    const auto key = crypto::secret_key::generate(m_world.random());
+    make.keyring.push_back(::cess::layer::keyring::wrap(m_account, make.id, 0, key, m_world.random()));
+    CHECK_OK(submit(std::move(make)));
+    return volume(what.name);
+}
+
+result<void> runtime_implementation::delete_volume(const std::string& name) {
+    TRY(const auto record, volume(name));
+    CHECK_OK(refuse_if_attached(record));
+    ledger::delete_volume what;
+    what.volume = record.id;
+    CHECK_OK(submit(std::move(what)));
+    return reap(record);
+}
+
+// What is dead goes in bounded steps. One that does not go through leaves the rest for the next deletion.
+result<void> runtime_implementation::reap(const ledger::volume_record& record) {
+    for (;;) {
+        ledger::reap step;
+        step.volume = record.id;
+        step.limit = reap_step;
+        const auto done = submit(std::move(step));
+        if (!done && done.error().code == errc::not_found) return {};  // the volume itself was the last of it
+        if (!done) {
+            log::warn("client", "volume {}: freeing its segments goes on later: {}", record.name, done.error().message());
+            return {};
+        }
+        TRY(const auto freed, wire::decode<std::uint64_t>(*done));
+        if (freed == 0) return {};
+    }
+}
+
+result<void> runtime_implementation::rename_volume(const std::string& name, const std::string& to) {
+    CHECK_OK(ledger::check_name(to));
+    TRY(const auto record, volume(name));
+    ledger::rename_volume what;
+    what.volume = record.id;
+    what.name = to;
+    CHECK_OK(submit(std::move(what)));
+    return {};
+}
+
+result<void> runtime_implementation::resize_volume(const std::string& name, std::uint64_t size, bool shrink) {
+    TRY(const auto record, volume(name));
+    CHECK_OK(require_size(record.type, size));
+    if (record.type == ledger::volume_type::block && size < record.size && !shrink)
+        return error(errc::invalid, "volume " + name + " has " + format_size(record.size) + "; to cut off what lies past " + format_size(size) + " say --shrink");
+    set_size command;
+    command.size = size;
+    TRY(const auto answered, through_owner(record, command));
+    if (answered) return {};
+    ledger::resize_volume what;
+    what.volume = record.id;
+    what.size = size;
+    CHECK_OK(submit(std::move(what)));
+    return {};
+}
+
+// ---- snapshots and clones --------------------------------------------------------------------------------------
+
+result<void> runtime_implementation::create_snapshot(const ::cess::volume::target& what) {
+    CHECK_OK(require_snapshot(what));
+    TRY(const auto record, volume(what.name));
+    if (const auto existing = view(record, what.snapshot)) return error(errc::exists, "snapshot " + full_name(what));
+    make_snapshot command;
+    command.name = what.snapshot;
+    TRY(const auto answered, through_owner(record, command));
+    if (answered) return {};
+    TRY(auto attached, attach_head(record, {}));
+    auto made = attached->head()->create_snapshot(what.snapshot);
+    auto left = attached->detach();
+    if (!made) return std::move(made).error();
+    return left;
+}
+
+result<std::vector<::cess::volume::snapshot_info>> runtime_implementation::snapshots(const std::string& name) {
+    TRY(const auto record, volume(name));
+    std::vector<::cess::volume::snapshot_info> out;
+    auto answered = through_owner(record, list_snapshots());
+    if (answered && *answered) {
+        for (const auto& s : (*answered)->snapshots) out.push_back({s.name, s.created_unix, s.at, s.pending});
+        return out;
+    }
+    TRY(const auto views, net::wait(m_world, m_ledger->views(record.id, by(m_config.limits.ledger))));
+    for (const auto& v : views)
+        if (v.kind == ledger::view_kind::snapshot) out.push_back({v.name, v.created_unix, v.at.sequence, false});
+    return out;
+}
+
+result<void> runtime_implementation::delete_snapshot(const ::cess::volume::target& what) {
+    CHECK_OK(require_snapshot(what));
+    TRY(const auto record, volume(what.name));
+    ledger::delete_view erase;
+    erase.volume = record.id;
+    erase.name = what.snapshot;
+    auto done = submit(std::move(erase));
+    if (!done && done.error().code == errc::not_found) {
+        TRY(const auto all, snapshots(what.name));
+        for (const auto& s : all)
+            if (s.name == what.snapshot && s.pending) return error(errc::busy, "snapshot " + full_name(what) + " is still being anchored; try again in a moment");
+        return error(errc::not_found, "snapshot " + full_name(what));
+    }
+    if (!done) return std::move(done).error();
+    return reap(record);
+}
+
+result<ledger::volume_record> runtime_implementation::clone(const ::cess::volume::target& from, const std::string& to) {
+    CHECK_OK(require_snapshot(from));
+    CHECK_OK(ledger::check_name(to));
+    TRY(const auto parent, volume(from.name));
+    TRY(const auto base, view(parent, from.snapshot));
+    ledger::create_volume make;
+    make.id = m_world.random().id<volume_id>();
+    make.name = to;
+    make.type = parent.type;
+    make.size = parent.type == ledger::volume_type::block ? base.size : parent.size;
+    make.block_size = parent.block_size;
+    make.geometry = parent.geometry;
+    make.created_unix = unix_now();
+    make.base = ledger::view_ref{parent.id, from.snapshot};
+    // What it inherits stays readable; what it writes gets a key of its own.
+    make.keyring = base.keyring.empty() ? parent.keyring : base.keyring;
+    const auto key = crypto::secret_key::generate(m_world.random());
+    make.keyring.push_back(::cess::layer::keyring::wrap(m_account, make.id, 0, key, m_world.random()));
+    CHECK_OK(submit(std::move(make)));
+    return volume(to);
+}
+
+template result<ledger::volume_record> runtime_implementation::read(bytes key);
+template result<ledger::segment_record> runtime_implementation::read(bytes key);
+template result<ledger::view_record> runtime_implementation::read(bytes key);
+
+}  // namespace cess::client

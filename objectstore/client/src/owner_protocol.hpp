@@ -1,0 +1,73 @@
+// What the account's own tools ask the process that has a volume attached; docs/formats/owner.md.
+//
+// A command is signed by the account's key over everything that makes it unique: network, volume, term, the owner it
+// is for, the connection's key it comes from, and a challenge that the owner gave to that key, which is good once and
+// for a short time. So it can be neither replayed nor passed on, and no clocks are compared.
+#pragma once
+
+#include <chain/client/client.hpp>
+#include <objectstore/layer/owner.hpp>
+
+namespace cess::client {
+
+namespace method {
+inline constexpr net::method_id owner_challenge = 0x0301;  // owner_challenge_request → owner_challenge
+inline constexpr net::method_id owner_command = 0x0302;    // signed_owner_command → owner_result
+}  // namespace method
+
+inline constexpr net::duration challenge_life = std::chrono::seconds(30);
+
+struct owner_challenge_request {
+    static constexpr std::uint8_t wire_version = 1;
+    template <class S, class C> static void describe(S&, C&) {}
+};
+struct owner_challenge {
+    static constexpr std::uint8_t wire_version = 1;
+    std::uint64_t expires = 0;  // by the owner's own clock; opaque to others
+    salt256 unique;
+    hash256 mac;                // of the owner over both and the asker's key
+    template <class S, class C> static void describe(S& s, C& c) { c(s.expires, s.unique, s.mac); }
+};
+
+struct make_snapshot { std::string name; template <class S, class C> static void describe(S& s, C& c) { c(s.name); } };
+struct list_snapshots { template <class S, class C> static void describe(S&, C&) {} };
+struct set_size { std::uint64_t size = 0; template <class S, class C> static void describe(S& s, C& c) { c(s.size); } };
+using owner_action = std::variant<make_snapshot, list_snapshots, set_size>;
+
+struct owner_command {
+    static constexpr std::uint8_t wire_version = 1;
+    network_id network;
+    volume_id volume;
+    term_number term;
+    public_key owner;  // the session key of the lease
+    node_id from;      // the asker's TLS key
+    owner_challenge challenge;
+    owner_action what;
+    template <class S, class C> static void describe(S& s, C& c) { c(s.network, s.volume, s.term, s.owner, s.from, s.challenge, s.what); }
+};
+struct signed_owner_command {
+    static constexpr std::uint8_t wire_version = 1;
+    owner_command body;
+    signature sig;  // by the account, over "cess owner command v1" ‖ encode(body)
+    template <class S, class C> static void describe(S& s, C& c) { c(s.body, s.sig); }
+};
+[[nodiscard]] inline bytes signed_part(const owner_command& body) {
+    auto out = to_bytes("cess owner command v1");
+    append(out, wire::encode(body));
+    return out;
+}
+
+struct listed_snapshot {
+    std::string name;
+    std::uint64_t created_unix = 0;
+    sequence_number at;
+    bool pending = false;
+    template <class S, class C> static void describe(S& s, C& c) { c(s.name, s.created_unix, s.at, s.pending); }
+};
+struct owner_result {
+    static constexpr std::uint8_t wire_version = 1;
+    std::vector<listed_snapshot> snapshots;  // of list_snapshots
+    template <class S, class C> static void describe(S& s, C& c) { c(s.snapshots); }
+};
+
+}  // namespace cess::client

@@ -1,0 +1,170 @@
+#include "owner_service.hpp"
+
+#include <core/base/log.hpp>
+
+namespace cess::client {
+namespace {
+
+constexpr std::size_t spent_max = 4096;
+constexpr std::size_t commands_waiting_max = 32;
+
+template <class Message>
+net::reply answer(const Message& message) {
+    net::reply out;
+    out.head = wire::encode(message);
+    return out;
+}
+
+}  // namespace
+
+// ---- one volume ------------------------------------------------------------------------------------------------
+
+void owned_volume::close() {
+    std::unique_lock lock(m_mutex);
+    m_on = nullptr;
+}
+
+bool owned_volume::alive() const {
+    // A close that is under way holds the lock for as long as a command runs, and has not given the volume up.
+    std::shared_lock lock(m_mutex, std::try_to_lock);
+    return !lock || (m_on != nullptr && m_on->writable());
+}
+
+void owned_volume::on_resize(std::function<void(std::uint64_t)> tell) {
+    std::lock_guard lock(m_telling);
+    m_resized = std::move(tell);
+}
+
+result<void> owned_volume::resize(std::uint64_t size) {
+    CHECK_OK(m_on->resize(size));
+    std::function<void(std::uint64_t)> tell;
+    {
+        std::lock_guard lock(m_telling);
+        tell = m_resized;
+    }
+    if (tell) tell(size);
+    return {};
+}
+
+result<owner_result> owned_volume::execute(const owner_action& what) {
+    std::shared_lock lock(m_mutex);
+    if (m_on == nullptr) return error(errc::canceled, "the volume is being detached");
+    owner_result out;
+    if (const auto* make = std::get_if<make_snapshot>(&what)) CHECK_OK(m_on->create_snapshot(make->name));
+    if (const auto* set = std::get_if<set_size>(&what)) CHECK_OK(resize(set->size));
+    if (std::holds_alternative<list_snapshots>(what)) {
+        TRY(const auto all, m_on->snapshots());
+        for (const auto& s : all) out.snapshots.push_back({s.name, s.created_unix, s.at, s.pending});
+    }
+    return out;
+}
+
+// ---- the service -----------------------------------------------------------------------------------------------
+
+owner_service::owner_service(net::env& world, chain::client& ledger, owner_identity self, net::duration ledger_patience, metrics& count)
+    : m_world(world), m_ledger(ledger), m_self(self), m_patience(ledger_patience), m_secret(crypto::secret_key::generate(world.random())),
+      m_refused(count.make_counter("cess_owner_refused_total", "Owner commands refused for want of authority.")),
+      m_workers(1, commands_waiting_max) {}
+
+result<void> owner_service::claim(volume_id which) {
+    std::lock_guard lock(m_mutex);
+    if (!m_volumes.emplace(which, nullptr).second) return error(errc::busy, "the volume is attached by this process already");
+    return {};
+}
+
+void owner_service::opened(volume_id which, std::shared_ptr<owned_volume> as) {
+    std::lock_guard lock(m_mutex);
+    m_volumes[which] = std::move(as);
+}
+
+void owner_service::gone(volume_id which) {
+    std::lock_guard lock(m_mutex);
+    m_volumes.erase(which);
+}
+
+std::optional<std::shared_ptr<owned_volume>> owner_service::find(const volume_id& which) const {
+    std::lock_guard lock(m_mutex);
+    const auto at = m_volumes.find(which);
+    if (at == m_volumes.end()) return std::nullopt;
+    return at->second;
+}
+
+net::awaitable<net::reply> owner_service::serve(node_id from, net::request what) {
+    if (what.method == layer::method::owner_ping) return ping(std::move(what));
+    if (what.method == method::owner_command) return command(from, std::move(what));
+    struct at_once {
+        static net::awaitable<net::reply> with(net::reply r) { co_return r; }
+    };
+    if (what.method == method::owner_challenge) return at_once::with(challenge(from, what));
+    return at_once::with(net::reply::of(error(errc::unsupported, "method " + std::to_string(what.method) + " of an owner")));
+}
+
+net::awaitable<net::reply> owner_service::ping(net::request what) {
+    const auto asked = wire::decode<layer::owner_ping_request>(what.head);
+    if (!asked) co_return net::reply::of(asked.error());
+    layer::owner_ping_reply out;
+    const auto found = find(asked->volume);
+    if (found && *found) {
+        out.term = (*found)->term();
+        out.alive = (*found)->alive();
+    } else if (found) {
+        // Being opened: if the newest lease has our key, then we have just taken it.
+        auto reading = m_ledger.read(ledger::key::volume(asked->volume), m_world.now() + m_patience);
+        auto proved = co_await std::move(reading);
+        if (!proved) co_return net::reply::of(std::move(proved).error());
+        const auto record = m_ledger.trust().value_of<ledger::volume_record>(*proved);
+        const bool ours = record && !record->leases.empty() && record->leases.back().session == m_self.session;
+        out.alive = ours;
+        if (ours) out.term = record->leases.back().term;
+    }
+    co_return answer(out);
+}
+
+hash256 owner_service::mac_of(const owner_challenge& of, const node_id& asker) const {
+    wire::encoder e;
+    e(of.expires, of.unique, asker);
+    const auto code = crypto::hmac_sha256(m_secret.view(), e.view());
+    return hash256::from(code);
+}
+
+// Nothing is kept of a challenge until a rightly signed command spends it, so that strangers cannot fill anything.
+net::reply owner_service::challenge(node_id from, const net::request& what) {
+    const auto asked = wire::decode<owner_challenge_request>(what.head);
+    if (!asked) return net::reply::of(asked.error());
+    owner_challenge out;
+    out.expires = now() + static_cast<std::uint64_t>(challenge_life.count());
+    out.unique = m_world.random().id<salt256>();
+    out.mac = mac_of(out, from);
+    return answer(out);
+}
+
+result<void> owner_service::authorize(node_id from, const signed_owner_command& what, const owned_volume& on) {
+    const auto& c = what.body;
+    const error no(errc::permission, "the command is not signed by the volume's account for this owner, now");
+    if (c.network != m_self.network || c.owner != m_self.session || c.from != from || c.term != on.term()) return no;
+    if (!crypto::equal_constant_time(mac_of(c.challenge, from).view(), c.challenge.mac.view()) || now() >= c.challenge.expires) return no;
+    if (!crypto::verify(crypto::key_of(m_self.account), signed_part(c), what.sig)) return no;
+    std::lock_guard lock(m_mutex);
+    std::erase_if(m_spent, [t = now()](const auto& spent) { return spent.second <= t; });
+    if (m_spent.size() >= spent_max) return error(errc::exhausted, "too many commands at once; try again");
+    if (!m_spent.emplace(c.challenge.mac, c.challenge.expires).second) return no;
+    return {};
+}
+
+net::awaitable<net::reply> owner_service::command(node_id from, net::request what) {
+    auto asked = wire::decode<signed_owner_command>(what.head);
+    if (!asked) co_return net::reply::of(std::move(asked).error());
+    const auto found = find(asked->body.volume);
+    if (!found) co_return net::reply::of(error(errc::unavailable, "the volume is not attached here"));
+    if (!*found) co_return net::reply::of(error(errc::unavailable, "the volume is being opened; try again"));
+    if (auto allowed = authorize(from, *asked, **found); !allowed) {
+        m_refused.add();
+        co_return net::reply::of(std::move(allowed).error());
+    }
+    auto work = net::offload(m_workers, [on = *found, what = std::move(asked->body.what)] { return on->execute(what); });
+    auto done = co_await std::move(work);
+    if (!done) co_return net::reply::of(std::move(done).error());
+    co_return answer(*done);
+}
+
+}  // namespace cess::client

@@ -1,0 +1,81 @@
+// The owner control service of this process: it answers for every volume that is attached here for writing.
+#pragma once
+
+#include "owner_protocol.hpp"
+
+#include <core/base/metrics.hpp>
+#include <core/net/offload.hpp>
+#include <objectstore/volume/volume.hpp>
+
+#include <map>
+#include <mutex>
+#include <shared_mutex>
+
+namespace cess::client {
+
+// One attached volume as commands see it. Commands hold it shared; close() waits for them and admits no more.
+// Thread-safe.
+class owned_volume {
+public:
+    // `on` lives until close() has returned.
+    owned_volume(volume::volume& on, term_number term) : m_on(&on), m_term(term) {}
+    void close();
+    [[nodiscard]] bool alive() const;  // owns it, and can still write
+    [[nodiscard]] term_number term() const noexcept { return m_term; }
+    void on_resize(std::function<void(std::uint64_t)> tell);
+    // Blocks. errc::canceled after close().
+    [[nodiscard]] result<owner_result> execute(const owner_action& what);
+
+private:
+    result<void> resize(std::uint64_t size);
+
+    mutable std::shared_mutex m_mutex;
+    volume::volume* m_on;
+    const term_number m_term;
+    std::mutex m_telling;
+    std::function<void(std::uint64_t)> m_resized;
+};
+
+struct owner_identity {
+    network_id network;
+    account_id account;
+    public_key session;  // our TLS identity and the session key of all our leases
+};
+
+// Thread-safe; serves on the server's executor. Lives until the server has been stopped.
+class owner_service final : public net::service {
+public:
+    owner_service(net::env& world, chain::client& ledger, owner_identity self, net::duration ledger_patience, metrics& count);
+    ~owner_service() override { m_workers.stop(); }
+
+    net::awaitable<net::reply> serve(node_id from, net::request what) override;
+
+    // A volume is claimed while it is being opened, so that nobody takes it from us in between. errc::busy if it is
+    // attached by this process already.
+    result<void> claim(volume_id which);
+    void opened(volume_id which, std::shared_ptr<owned_volume> as);
+    void gone(volume_id which);
+
+private:
+    net::awaitable<net::reply> ping(net::request what);
+    net::reply challenge(node_id from, const net::request& what);
+    net::awaitable<net::reply> command(node_id from, net::request what);
+    result<void> authorize(node_id from, const signed_owner_command& what, const owned_volume& on);
+    [[nodiscard]] hash256 mac_of(const owner_challenge& of, const node_id& asker) const;
+    [[nodiscard]] std::uint64_t now() const { return static_cast<std::uint64_t>(m_world.now().time_since_epoch().count()); }
+    // In m_volumes: none = not ours, null = being opened.
+    [[nodiscard]] std::optional<std::shared_ptr<owned_volume>> find(const volume_id& which) const;
+
+    net::env& m_world;
+    chain::client& m_ledger;
+    const owner_identity m_self;
+    const net::duration m_patience;
+    const crypto::secret_key m_secret;  // of the challenges' codes
+    counter& m_refused;
+    mutable std::mutex m_mutex;
+    std::map<volume_id, std::shared_ptr<owned_volume>> m_volumes;
+    std::map<hash256, std::uint64_t> m_spent;  // challenges of commands that were rightly signed, until they expire
+    net::worker_pool m_workers;
+};
+
+}  // namespace cess::client
