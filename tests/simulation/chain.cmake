@@ -1,0 +1,1 @@
+cess_test(simulation/validator_test chain_node chain_client cess_simulation storage_test_support)
