@@ -1,0 +1,1 @@
+cess_test(integration/validator_disk_test chain_node chain_client)
