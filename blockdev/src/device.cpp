@@ -1,0 +1,84 @@
+#include <blockdev/device.hpp>
+
+#include <algorithm>
+
+namespace cess::blockdev {
+namespace {
+
+constexpr std::uint64_t prefetch_max = 32 * MiB;
+constexpr std::uint64_t prefetch_step = 1 * MiB;
+
+}  // namespace
+
+device::device(volume::reader& data, volume::volume* head) : m_data(data), m_head(head), m_size(data.record().size) {}
+
+result<void> device::check(std::uint64_t offset, std::uint64_t length) const {
+    const auto limit = size();
+    if (offset <= limit && length <= limit - offset) return {};
+    return error(errc::invalid, "bytes " + std::to_string(offset) + "+" + std::to_string(length) + " of a device of " + std::to_string(limit));
+}
+
+result<void> device::check_writable(std::uint64_t offset, std::uint64_t length) const {
+    if (!m_head) return error(errc::read_only, "snapshots cannot be written");
+    return check(offset, length);
+}
+
+result<void> device::commit(const volume::change& what, bool fua) {
+    TRY(const auto at, m_head->apply(what));
+    return fua ? m_head->sync(at) : result<void>();
+}
+
+result<void> device::read(std::uint64_t offset, byte_span out) {
+    CHECK_OK(check(offset, out.size()));
+    if (out.empty()) return {};
+    return m_data.read(device_blob, offset, out);
+}
+
+result<void> device::write(std::uint64_t offset, byte_view data, bool fua) {
+    CHECK_OK(check_writable(offset, data.size()));
+    if (data.empty()) return {};
+    volume::change what;
+    what.write(device_blob, offset, data);
+    return commit(what, fua);
+}
+
+result<void> device::zero(std::uint64_t offset, std::uint64_t length, bool fua) {
+    CHECK_OK(check_writable(offset, length));
+    if (length == 0) return {};
+    volume::change what;
+    what.zero(device_blob, offset, length);
+    return commit(what, fua);
+}
+
+result<void> device::flush() {
+    if (!m_head) return {};
+    return m_head->sync();
+}
+
+result<std::vector<volume::range>> device::extents(std::uint64_t offset, std::uint64_t length) {
+    CHECK_OK(check(offset, length));
+    if (length == 0) return std::vector<volume::range>();
+    return m_data.map(device_blob, offset, length);
+}
+
+result<void> device::prefetch(std::uint64_t offset, std::uint64_t length) {
+    CHECK_OK(check(offset, length));
+    const auto end = offset + std::min(length, prefetch_max);
+    bytes scratch(std::min(prefetch_step, end - offset));
+    while (offset < end) {
+        const auto step = std::min<std::uint64_t>(scratch.size(), end - offset);
+        CHECK_OK(m_data.read(device_blob, offset, byte_span(scratch).first(step)));
+        offset += step;
+    }
+    return {};
+}
+
+result<void> device::resize(std::uint64_t size) {
+    const auto before = m_size.exchange(size, std::memory_order_relaxed);
+    if (size >= before || !m_head) return {};
+    volume::change cut;
+    cut.zero(device_blob, size, before - size);
+    return commit(cut, true);
+}
+
+}  // namespace cess::blockdev

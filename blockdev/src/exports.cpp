@@ -1,0 +1,173 @@
+#include <blockdev/exports.hpp>
+#include <core/base/log.hpp>
+
+#include "rehearsal.hpp"
+
+#include <cerrno>
+#include <optional>
+
+namespace cess::blockdev {
+
+struct exports::slot {
+    explicit slot(std::string of) : name(std::move(of)) {}
+    const std::string name;
+    unsigned users = 0;  // connections, and those that wait to become one; under exports::m_mutex
+    std::mutex attaching;  // held while attaching and detaching, so that a reconnect waits for the detach before it
+    std::unique_ptr<client::attachment> attached;
+    std::optional<device> disk;
+};
+
+namespace {
+
+error wrong_choice(const std::string& name, const std::string& volume) {
+    if (volume.empty())
+        return {errc::invalid, "no export name given: connect to .../NAME, or start nbdkit with volume=NAME"};
+    return {errc::not_found, "export \"" + name + "\": this server has only \"" + volume + "\""};
+}
+
+result<void> look_up(client::runtime& on, const std::string& name) {
+    TRY(const auto what, volume::parse_target(name));
+    TRY(const auto record, on.volume(what.name));
+    if (record.type != ledger::volume_type::block)
+        return error(errc::unsupported, "volume \"" + what.name + "\" is of type " + std::string(ledger::to_string(record.type)) +
+                                            ": only block volumes can be served as a block device");
+    if (what.snapshot.empty()) return {};
+    TRY(const auto all, on.snapshots(what.name));
+    for (const auto& s : all)
+        if (s.name == what.snapshot) return {};
+    return error(errc::not_found, "volume \"" + what.name + "\" has no snapshot \"" + what.snapshot + "\"");
+}
+
+}  // namespace
+
+exports::exports(export_options with) : m_options(std::move(with)) {}
+
+exports::~exports() = default;
+
+result<void> exports::rehearse(const export_options& with) {
+    return in_child([&]() -> result<void> {
+        TRY(auto configuration, client::load_config(with.conf));
+        TRY(const auto runtime, client::runtime::start(std::move(configuration)));
+        if (!with.volume.empty()) return look_up(*runtime, with.volume);
+        CHECK_OK(runtime->volumes());
+        return {};
+    });
+}
+
+result<std::unique_ptr<exports>> exports::start(export_options with) {
+    std::unique_ptr<exports> made(new exports(std::move(with)));
+    TRY(auto configuration, client::load_config(made->m_options.conf));
+    TRY(made->m_runtime, client::runtime::start(std::move(configuration)));
+    if (!made->m_options.volume.empty()) {
+        TRY(made->m_kept, made->acquire(made->m_options.volume));
+    }
+    return made;
+}
+
+result<void> exports::attach(slot& what) {
+    TRY(const auto target, volume::parse_target(what.name));
+    client::attach_options how;
+    how.expected = ledger::volume_type::block;
+    how.read_only = !target.snapshot.empty();
+    how.force = m_options.force;
+    TRY(what.attached, m_runtime->attach(target, how));
+    what.disk.emplace(what.attached->data(), what.attached->head());
+    what.attached->on_resize([&disk = *what.disk, name = what.name](std::uint64_t size) {
+        if (const auto cut = disk.resize(size); !cut) log::error("blockdev", "resize of {}: {}", name, cut.error().message());
+    });
+    return {};
+}
+
+result<std::shared_ptr<exports::slot>> exports::acquire(const std::string& name) {
+    std::shared_ptr<slot> found;
+    {
+        const std::lock_guard hold(m_mutex);
+        auto& place = m_slots[name];
+        if (!place) place = std::make_shared<slot>(name);
+        ++place->users;
+        found = place;
+    }
+    result<void> attached;
+    {
+        const std::lock_guard hold(found->attaching);
+        if (!found->attached) attached = attach(*found);
+        if (!attached) {
+            found->attached.reset();
+            found->disk.reset();
+        }
+    }
+    if (attached) return found;
+    (void)release(found);
+    return std::move(attached).error();
+}
+
+result<void> exports::release(const std::shared_ptr<slot>& what) {
+    const std::lock_guard attaching(what->attaching);
+    {
+        const std::lock_guard hold(m_mutex);
+        if (what->users > 1) {
+            --what->users;
+            return {};
+        }
+    }
+    // The last one, as far as anybody can know: whoever comes now waits for `attaching` and attaches anew.
+    result<void> detached;
+    if (what->attached) detached = what->attached->detach();
+    what->attached.reset();  // first: it may call the device until then
+    what->disk.reset();
+    const std::lock_guard hold(m_mutex);
+    if (--what->users == 0) m_slots.erase(what->name);
+    return detached;
+}
+
+result<std::unique_ptr<exports::connection>> exports::connect(std::string name, bool read_only) {
+    if (name.empty()) name = m_options.volume;
+    if (name.empty() || (!m_options.volume.empty() && name != m_options.volume)) return wrong_choice(name, m_options.volume);
+    TRY(auto held, acquire(name));
+    return std::unique_ptr<connection>(new connection(*this, std::move(held), read_only));
+}
+
+result<std::vector<exports::listed>> exports::list() {
+    std::vector<listed> out;
+    if (!m_options.volume.empty()) {
+        out.push_back({m_options.volume, "block volume"});
+        return out;
+    }
+    TRY(const auto volumes, m_runtime->volumes());
+    for (const auto& v : volumes) {
+        if (v.type != ledger::volume_type::block) continue;
+        out.push_back({v.name, "block volume, " + format_size(v.size)});
+        TRY(const auto snapshots, m_runtime->snapshots(v.name));
+        for (const auto& s : snapshots) out.push_back({v.name + "@" + s.name, "snapshot, read-only"});
+    }
+    return out;
+}
+
+result<void> exports::stop() {
+    if (!m_kept) return {};
+    const auto kept = std::exchange(m_kept, nullptr);
+    return release(kept);
+}
+
+exports::connection::~connection() {
+    if (const auto released = m_of.release(m_slot); !released)
+        log::error("blockdev", "detaching {}: {}", m_slot->name, released.error().message());
+}
+
+device& exports::connection::disk() noexcept { return *m_slot->disk; }
+bool exports::connection::writable() noexcept { return !m_read_only && m_slot->disk->writable(); }
+const std::string& exports::connection::name() const noexcept { return m_slot->name; }
+
+int to_nbd_errno(const error& e) noexcept {
+    switch (e.code) {
+        case errc::invalid:
+        case errc::out_of_range: return EINVAL;
+        case errc::no_space:
+        case errc::quota: return ENOSPC;
+        case errc::read_only: return EROFS;
+        case errc::unsupported: return EOPNOTSUPP;
+        default: return EIO;
+    }
+}
+
+}  // namespace cess::blockdev

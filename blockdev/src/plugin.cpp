@@ -1,0 +1,242 @@
+// The nbdkit plugin: C calls in, C++ calls out, and no exception between them. See nbdkit-cess-plugin(1).
+#include <blockdev/exports.hpp>
+#include <core/base/log.hpp>
+
+#include <climits>
+#include <cerrno>
+#include <cstdlib>
+#include <new>
+
+#define NBDKIT_API_VERSION 2
+#include <nbdkit-plugin.h>
+
+#define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
+
+namespace {
+
+using namespace cess;
+using blockdev::exports;
+
+// nbdkit loads a plugin once a process and hands its callbacks nothing to hold their state by.
+blockdev::export_options g_options;
+exports* g_exports = nullptr;
+
+int fail(const error& e) noexcept {
+    nbdkit_error("%s", e.message().c_str());
+    nbdkit_set_error(blockdev::to_nbd_errno(e));
+    return -1;
+}
+
+template <class Function>
+int guard(Function&& what) noexcept {
+    try {
+        const result<void> done = what();
+        return done ? 0 : fail(done.error());
+    } catch (const std::bad_alloc&) {
+        nbdkit_set_error(ENOMEM);
+    } catch (const std::exception& e) {
+        nbdkit_error("%s", e.what());
+        nbdkit_set_error(EIO);
+    }
+    return -1;
+}
+
+exports::connection& on(void* handle) noexcept { return *static_cast<exports::connection*>(handle); }
+blockdev::device& disk(void* handle) noexcept { return on(handle).disk(); }
+bool fua(std::uint32_t flags) noexcept { return (flags & NBDKIT_FLAG_FUA) != 0; }
+
+// ---- start and end ---------------------------------------------------------------------------------------
+
+void load() {
+    log::settings quiet;
+    quiet.threshold = log::level::warn;
+    (void)log::configure(quiet);
+}
+
+int config(const char* key, const char* value) {
+    return guard([&]() -> result<void> {
+        const std::string_view name(key);
+        if (name == "volume") {
+            CHECK_OK(volume::parse_target(value));
+            g_options.volume = value;
+        } else if (name == "conf") {
+            g_options.conf = value;
+        } else if (name == "force") {
+            const int on = nbdkit_parse_bool(value);
+            if (on < 0) return error(errc::invalid, "force=" + std::string(value) + ": expected true or false");
+            g_options.force = on != 0;
+        } else {
+            return error(errc::invalid, "unknown parameter \"" + std::string(name) + "\"; see nbdkit cess --help");
+        }
+        return {};
+    });
+}
+
+int get_ready() {
+    return guard([]() -> result<void> {
+        TRY(const auto found, client::find_config(g_options.conf));
+        // nbdkit changes to / when it goes into the background.
+        char* absolute = nbdkit_realpath(found.c_str());
+        if (!absolute) return error(errc::not_found, "configuration " + found);
+        g_options.conf = absolute;
+        std::free(absolute);
+        return exports::rehearse(g_options);
+    });
+}
+
+int after_fork() {
+    return guard([]() -> result<void> {
+        TRY(auto started, exports::start(g_options));
+        g_exports = started.release();
+        return {};
+    });
+}
+
+void cleanup() {
+    if (!g_exports) return;
+    (void)guard([] { return g_exports->stop(); });
+    delete std::exchange(g_exports, nullptr);
+}
+
+void dump_plugin() { std::printf("cess_volume_types=block\ncess_snapshots=yes\n"); }
+
+// ---- connections -----------------------------------------------------------------------------------------
+
+int list_exports(int, int, struct nbdkit_exports* to) {
+    return guard([&]() -> result<void> {
+        TRY(const auto all, g_exports->list());
+        for (const auto& e : all)
+            if (nbdkit_add_export(to, e.name.c_str(), e.description.c_str()) == -1) return error(errc::exhausted, "too many exports");
+        return {};
+    });
+}
+
+const char* default_export(int, int) { return g_exports->default_name().c_str(); }
+
+void* open(int read_only) {
+    void* made = nullptr;
+    (void)guard([&]() -> result<void> {
+        const char* name = nbdkit_export_name();
+        if (!name) return error(errc::io, "export name");
+        TRY(auto connected, g_exports->connect(name, read_only != 0));
+        made = connected.release();
+        return {};
+    });
+    return made;
+}
+
+void close(void* handle) {
+    (void)guard([&]() -> result<void> {
+        delete &on(handle);
+        return {};
+    });
+}
+
+const char* export_description(void* handle) {
+    return nbdkit_strdup_intern(on(handle).disk().writable() ? "CESS block volume" : "CESS snapshot, read-only");
+}
+
+int64_t get_size(void* handle) { return static_cast<int64_t>(disk(handle).size()); }
+
+int block_size(void*, uint32_t* minimum, uint32_t* preferred, uint32_t* maximum) {
+    *minimum = blockdev::block_size_min;
+    *preferred = blockdev::block_size_preferred;
+    *maximum = blockdev::block_size_max;
+    return 0;
+}
+
+int can_write(void* handle) { return on(handle).writable(); }
+int yes(void*) { return 1; }
+int no(void*) { return 0; }
+int can_fua(void*) { return NBDKIT_FUA_NATIVE; }
+int can_cache(void*) { return NBDKIT_CACHE_NATIVE; }
+
+// ---- requests --------------------------------------------------------------------------------------------
+
+int pread(void* handle, void* buf, uint32_t count, uint64_t offset, uint32_t) {
+    return guard([&] { return disk(handle).read(offset, byte_span(static_cast<std::byte*>(buf), count)); });
+}
+
+int pwrite(void* handle, const void* buf, uint32_t count, uint64_t offset, uint32_t flags) {
+    return guard([&] { return disk(handle).write(offset, byte_view(static_cast<const std::byte*>(buf), count), fua(flags)); });
+}
+
+int flush(void* handle, uint32_t) {
+    return guard([&] { return disk(handle).flush(); });
+}
+
+int trim(void* handle, uint32_t count, uint64_t offset, uint32_t flags) {
+    return guard([&] { return disk(handle).trim(offset, count, fua(flags)); });
+}
+
+int zero(void* handle, uint32_t count, uint64_t offset, uint32_t flags) {
+    return guard([&] { return disk(handle).zero(offset, count, fua(flags)); });
+}
+
+int extents(void* handle, uint32_t count, uint64_t offset, uint32_t flags, struct nbdkit_extents* to) {
+    return guard([&]() -> result<void> {
+        TRY(const auto found, disk(handle).extents(offset, count));
+        for (const auto& e : found) {
+            const auto type = e.data ? 0 : NBDKIT_EXTENT_HOLE | NBDKIT_EXTENT_ZERO;
+            if (nbdkit_add_extent(to, e.offset, e.length, static_cast<uint32_t>(type)) == -1) return error(errc::io, "extents");
+            if (flags & NBDKIT_FLAG_REQ_ONE) break;
+        }
+        return {};
+    });
+}
+
+int cache(void* handle, uint32_t count, uint64_t offset, uint32_t) {
+    return guard([&] { return disk(handle).prefetch(offset, count); });
+}
+
+constexpr char help[] =
+    "volume=VOLUME[@SNAPSHOT]  The block volume to serve; without it the client's export name chooses.\n"
+    "conf=FILE                 Configuration ($CESS_CONF, ~/.config/cess/client.toml, /etc/cess/client.toml).\n"
+    "force=BOOL                Take the volume over without waiting for a silent owner (default false).";
+
+nbdkit_plugin make_plugin() noexcept {
+    nbdkit_plugin p{};
+    p.name = "cess";
+    p.longname = "CESS block volumes";
+    p.version = CESS_VERSION;
+    p.description = "Block volumes, snapshots and clones on the CESS storage network";
+    p.load = load;
+    p.config = config;
+    p.config_help = help;
+    p.magic_config_key = "volume";
+    p.dump_plugin = dump_plugin;
+    p.get_ready = get_ready;
+    p.after_fork = after_fork;
+    p.cleanup = cleanup;
+    p.list_exports = list_exports;
+    p.default_export = default_export;
+    p.export_description = export_description;
+    p.open = open;
+    p.close = close;
+    p.get_size = get_size;
+    p.block_size = block_size;
+    p.can_write = can_write;
+    p.can_flush = yes;
+    p.is_rotational = no;
+    p.can_trim = yes;
+    p.can_zero = yes;
+    p.can_fast_zero = yes;
+    p.can_fua = can_fua;
+    p.can_multi_conn = yes;
+    p.can_extents = yes;
+    p.can_cache = can_cache;
+    p.pread = pread;
+    p.pwrite = pwrite;
+    p.flush = flush;
+    p.trim = trim;
+    p.zero = zero;
+    p.extents = extents;
+    p.cache = cache;
+    return p;
+}
+
+nbdkit_plugin g_plugin = make_plugin();
+
+}  // namespace
+
+NBDKIT_REGISTER_PLUGIN(g_plugin)

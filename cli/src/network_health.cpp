@@ -1,0 +1,63 @@
+#include "network_health.hpp"
+
+#include <core/net/blocking.hpp>
+#include <core/net/rpc.hpp>
+#include <node/storage/protocol.hpp>
+
+#include <algorithm>
+#include <future>
+
+namespace cess::cli {
+namespace {
+
+constexpr std::size_t asked_at_once = 32;
+
+miner_health ask(client::runtime& on, const ledger::node_record& who, net::time_point deadline) {
+    miner_health out;
+    out.record = who;
+    net::peer to;
+    to.id = who.id;
+    to.address = who.address;
+    storage::hello_request hello;
+    hello.network = on.layer().ledger().trust().network();
+    const auto answered = net::wait(on.world(), net::call_typed<storage::hello_reply>(on.network(), to, storage::method::hello, hello, {}, deadline,
+                                                                                      net::lane::control));
+    out.answers = answered.has_value();
+    if (answered) out.used = answered->message.used;
+    else out.problem = answered.error().message();
+    return out;
+}
+
+}  // namespace
+
+bool network_health::sound() const {
+    return chain.has_value() && std::all_of(miners.begin(), miners.end(), [](const auto& m) { return m.answers; });
+}
+
+network_health look(client::runtime& on, net::duration patience) {
+    network_health out;
+    const auto deadline = on.world().now() + patience;
+    auto& ledger = on.layer().ledger();
+    const auto chain = net::wait(on.world(), ledger.health(deadline));
+    if (chain) out.chain = *chain;
+    else out.chain_problem = chain.error().message();
+    if (!chain) return out;
+    const auto nodes = net::wait(on.world(), ledger.nodes(deadline));
+    if (!nodes) {
+        out.chain.reset();
+        out.chain_problem = nodes.error().message();
+        return out;
+    }
+    std::vector<ledger::node_record> miners;
+    for (const auto& n : *nodes)
+        if (n.role == ledger::node_role::storage) miners.push_back(n);
+    for (std::size_t from = 0; from < miners.size(); from += asked_at_once) {
+        std::vector<std::future<miner_health>> answers;
+        for (std::size_t i = from; i < std::min(miners.size(), from + asked_at_once); ++i)
+            answers.push_back(std::async(std::launch::async, [&on, &who = miners[i], deadline] { return ask(on, who, deadline); }));
+        for (auto& a : answers) out.miners.push_back(a.get());
+    }
+    return out;
+}
+
+}  // namespace cess::cli

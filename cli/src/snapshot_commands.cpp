@@ -1,0 +1,84 @@
+#include "context.hpp"
+
+namespace cess::cli {
+namespace {
+
+struct arguments {
+    std::string name, to;
+};
+
+result<int> create(context& c, const arguments& a) {
+    TRY(const auto what, snapshot_name(a.name));
+    TRY(auto runtime, c.connect());
+    CHECK_OK(runtime->create_snapshot(what));
+    print("snapshot " + a.name);
+    return 0;
+}
+
+result<int> list(context& c, const arguments& a) {
+    TRY(const auto name, volume_name(a.name));
+    TRY(auto runtime, c.connect());
+    TRY(const auto all, runtime->snapshots(name));
+    if (c.json) {
+        auto out = nlohmann::json::array();
+        for (const auto& s : all) {
+            nlohmann::json row;
+            row["name"] = s.name;
+            row["created"] = s.created_unix;
+            row["sequence"] = s.at.value;
+            row["pending"] = s.pending;
+            out.push_back(row);
+        }
+        print_json(out);
+        return 0;
+    }
+    std::vector<std::vector<std::string>> rows{{"SNAPSHOT", "CREATED", "STATE"}};
+    for (const auto& s : all) rows.push_back({name + "@" + s.name, utc(s.created_unix), s.pending ? "pending" : "anchored"});
+    print_table(rows);
+    return 0;
+}
+
+result<int> remove(context& c, const arguments& a) {
+    TRY(const auto what, snapshot_name(a.name));
+    TRY(auto runtime, c.connect());
+    CHECK_OK(runtime->delete_snapshot(what));
+    print("snapshot " + a.name + " deleted");
+    return 0;
+}
+
+result<int> clone(context& c, const arguments& a) {
+    TRY(const auto from, snapshot_name(a.name));
+    TRY(const auto to, volume_name(a.to));
+    TRY(auto runtime, c.connect());
+    TRY(const auto made, runtime->clone(from, to));
+    print("volume " + made.name + ": a clone of " + a.name);
+    return 0;
+}
+
+}  // namespace
+
+void add_snapshot_commands(CLI::App& app, context& c) {
+    auto* snapshot = app.add_subcommand("snapshot", "Make and manage snapshots");
+    snapshot->require_subcommand(1);
+    const auto a = std::make_shared<arguments>();
+    const auto act = [&c](CLI::App* command, auto what) { command->callback([&c, what] { c.action = what; }); };
+
+    auto* create_command = add_command(*snapshot, c, "create", "Keep a volume's present state, also while it is attached", false);
+    create_command->add_option("name", a->name, "Volume and name of the snapshot")->required()->option_text("VOLUME@SNAPSHOT");
+    act(create_command, [&c, a] { return create(c, *a); });
+
+    auto* list_command = add_command(*snapshot, c, "list", "List a volume's snapshots", true);
+    list_command->add_option("volume", a->name, "The volume")->required()->option_text("VOLUME");
+    act(list_command, [&c, a] { return list(c, *a); });
+
+    auto* delete_command = add_command(*snapshot, c, "delete", "Delete a snapshot", false);
+    delete_command->add_option("name", a->name, "Volume and name of the snapshot")->required()->option_text("VOLUME@SNAPSHOT");
+    act(delete_command, [&c, a] { return remove(c, *a); });
+
+    auto* clone_command = add_command(app, c, "clone", "Make a volume that starts as a snapshot and shares what it holds", false);
+    clone_command->add_option("from", a->name, "The snapshot")->required()->option_text("VOLUME@SNAPSHOT");
+    clone_command->add_option("to", a->to, "Name of the new volume")->required()->option_text("NEW");
+    act(clone_command, [&c, a] { return clone(c, *a); });
+}
+
+}  // namespace cess::cli

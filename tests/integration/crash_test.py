@@ -1,0 +1,453 @@
+#!/usr/bin/python3
+"""Kills processes of a whole network at random, again and again, and compares every acknowledged write byte for byte.
+
+Three writers run beside each other, one a face, each against its own volume:
+  mount    appends numbered records to files, fsync, rename; an acknowledged fsync or rename must survive
+  device   writes blocks through the NBD plugin; after a crash the device must hold a prefix of the writes that
+           reaches at least to the last acknowledged flush
+  gateway  puts objects; a 200 must survive, and an object is never torn
+Victims: the mount, the plugin, the gateway, each node, everything at once.
+
+    crash_test.py [--seed N] [--crashes 50]       prints the seed; the same seed kills in the same order
+Environment: CESS_BIN (the built programs).
+"""
+import argparse
+import hashlib
+import os
+import pathlib
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+BIN = pathlib.Path(os.environ.get("CESS_BIN", "build/release/bin")).resolve()
+WAIT = 90.0  # seconds for anything to come back
+
+
+def say(text):
+    print(f"{time.strftime('%H:%M:%S')}  {text}", flush=True)
+
+
+class Failure(Exception):
+    pass
+
+
+def run(*command, timeout=WAIT, check=True):
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=timeout)
+    except subprocess.TimeoutExpired:
+        raise Failure(f"{' '.join(map(str, command))}: still running after {timeout} s")
+    if check and done.returncode != 0:
+        raise Failure(f"{' '.join(map(str, command))}: exit {done.returncode}: {done.stdout[-500:]}")
+    return done
+
+
+def until(what, condition, seconds=WAIT):
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise Failure(f"{what}: not within {seconds} s")
+        time.sleep(0.05)
+
+
+def kill(pid):
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+class Network:
+    """The nodes, each in a process of its own."""
+
+    def __init__(self, work):
+        self.dir = work / "net"
+        run("cess", "dev", "up", "--dir", str(self.dir), "--separate", "--capacity", "4G", timeout=120)
+        self.names = [p.stem for p in (self.dir / "run").glob("*.pid")]
+        self.names.sort()
+
+    def pid(self, name):
+        return int((self.dir / "run" / f"{name}.pid").read_text().split()[0])
+
+    def crash(self, names):
+        for name in names:
+            kill(self.pid(name))
+
+    def resume(self):
+        run("cess", "dev", "up", "--dir", str(self.dir), timeout=120)
+
+
+class Mount:
+    name = "mount"
+
+    def __init__(self, work, seed):
+        self.at = work / "mnt"
+        self.at.mkdir()
+        self.log = open(work / "cessfs.log", "ab")
+        self.random = random.Random(f"{seed}-mount")
+        self.acknowledged = {}  # file: bytes that must be there
+        self.possible = {}  # file: what the last write under way would have made it
+        run("cess", "volume", "create", "files", "--type", "fs")
+
+    def start(self):
+        subprocess.run(["umount", "-l", self.at], stderr=subprocess.DEVNULL)
+        run("cessfs", "files", str(self.at), "-o", "force")
+
+    def pids(self):
+        found = subprocess.run(["pgrep", "-f", f"cessfs files {self.at}"], stdout=subprocess.PIPE, text=True).stdout.split()
+        return [int(p) for p in found]
+
+    def crash(self):
+        for pid in self.pids():
+            kill(pid)
+        until("the killed mount's end", lambda: not self.pids())
+        subprocess.run(["umount", "-l", self.at], stderr=subprocess.DEVNULL)
+
+    def step(self, count):
+        name = f"f{self.random.randrange(12)}"
+        old = self.acknowledged.get(name, b"")
+        data = f"{count:012d}".encode() + self.random.randbytes(self.random.choice([10, 4096, 70000]))
+        path = self.at / name
+        if self.random.random() < 0.3 or len(old) > 400_000:  # a new file in place of the old: one or the other, whole
+            self.possible[name] = ("whole", data)
+            temporary = self.at / f".{name}.new"
+            with open(temporary, "wb", buffering=0) as f:
+                self.write_all(f, data)
+                os.fsync(f.fileno())
+            os.rename(temporary, path)
+            directory = os.open(self.at, os.O_RDONLY)
+            try:
+                os.fsync(directory)
+            finally:
+                os.close(directory)
+            self.acknowledged[name] = data
+        else:
+            self.possible[name] = ("append", data)
+            with open(path, "ab", buffering=0) as f:
+                self.write_all(f, data)
+                os.fsync(f.fileno())
+            self.acknowledged[name] = old + data
+        del self.possible[name]
+
+    @staticmethod
+    def write_all(f, data):
+        view = memoryview(data)
+        while view:
+            view = view[f.write(view):]
+
+    def verify(self):
+        for name, data in sorted(self.acknowledged.items()):
+            self.check(name, data)
+        for name in set(self.possible) - set(self.acknowledged):
+            self.check(name, None)
+        self.possible.clear()
+
+    def check(self, name, data):
+        path = self.at / name
+        found = path.read_bytes() if path.exists() else None
+        kind, more = self.possible.get(name, ("", b""))
+        if found == data or (kind == "whole" and found == more):
+            pass
+        elif kind == "append" and found is not None and found.startswith(data or b"") and self.is_prefix(found[len(data or b""):], more):
+            pass
+        else:
+            raise Failure(f"mount: {name}: {describe(found)} found, {describe(data)} acknowledged, under way: {kind} {describe(more)}")
+        if found is None:
+            self.acknowledged.pop(name, None)
+        else:
+            self.acknowledged[name] = found
+
+    @staticmethod
+    def is_prefix(tail, more):
+        # Bytes of a write that was not acknowledged may be there, or be a hole, never anything else.
+        return len(tail) <= len(more) and all(a == b or a == 0 for a, b in zip(tail, more))
+
+
+class Device:
+    name = "device"
+    blocks = 256
+    block = 4096
+
+    def __init__(self, work, seed):
+        self.socket = work / "disk.sock"
+        self.log = open(work / "nbdkit.log", "ab")
+        self.random = random.Random(f"{seed}-device")
+        self.process = None
+        self.base = {b: bytes(self.block) for b in range(self.blocks)}  # known to be there
+        self.since = []  # (block, data) in order, since the last acknowledged flush
+        run("cess", "volume", "create", "disk", "--type", "block", "--size", str(self.blocks * self.block))
+
+    def start(self):
+        self.socket.unlink(missing_ok=True)
+        self.process = subprocess.Popen(["nbdkit", "-f", "-U", str(self.socket), str(BIN / "nbdkit-cess-plugin.so"), "volume=disk", "force=true"],
+                                        stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+        import nbd
+        end = time.monotonic() + WAIT
+        while True:
+            try:
+                self.handle = nbd.NBD()
+                self.handle.connect_unix(str(self.socket))
+                return
+            except nbd.Error as error:
+                if self.process.poll() is not None:
+                    raise Failure(f"nbdkit ended with {self.process.returncode}; see its log")
+                if time.monotonic() > end:
+                    raise Failure(f"nbdkit does not answer: {error}")
+                time.sleep(0.1)
+
+    def pids(self):
+        return [self.process.pid] if self.process and self.process.poll() is None else []
+
+    def crash(self):
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+        self.handle = None
+
+    def step(self, count):
+        block = self.random.randrange(self.blocks)
+        data = f"{count:012d}".encode() + self.random.randbytes(self.block - 12)
+        self.since.append((block, data))
+        self.handle.pwrite(data, block * self.block)
+        if self.random.random() < 0.2:
+            covered = len(self.since)
+            self.handle.flush()
+            for b, d in self.since[:covered]:
+                self.base[b] = d
+            del self.since[:covered]
+
+    def verify(self):
+        found = {b: self.handle.pread(self.block, b * self.block) for b in range(self.blocks)}
+        state = dict(self.base)
+        for length in range(len(self.since) + 1):
+            if length:
+                block, data = self.since[length - 1]
+                state[block] = data
+            if all(found[b] == state[b] for b in state):
+                self.base = state
+                self.since = []
+                return
+        wrong = [b for b in found if found[b] != self.base[b] and not any(b == s[0] for s in self.since)]
+        raise Failure(f"device: no prefix of the {len(self.since)} unflushed writes gives what is there; flushed blocks that differ: {wrong[:8]}")
+
+
+class Gateway:
+    name = "gateway"
+
+    def __init__(self, work, seed):
+        self.log = open(work / "gateway.log", "ab")
+        self.work = work
+        self.random = random.Random(f"{seed}-gateway")
+        self.process = None
+        self.acknowledged = {}
+        self.possible = {}
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            self.port = s.getsockname()[1]
+        run("cess", "volume", "create", "bucket", "--type", "bucket")
+        lines = run("cess", "account", "s3-key").stdout.split()
+        self.keys = dict(line.split("=", 1) for line in lines)
+
+    def client(self):
+        import botocore.config
+        import botocore.session
+        return botocore.session.get_session().create_client(
+            "s3", region_name="us-east-1", endpoint_url=f"http://127.0.0.1:{self.port}", aws_access_key_id=self.keys["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=self.keys["AWS_SECRET_ACCESS_KEY"],
+            config=botocore.config.Config(retries={"max_attempts": 0}, connect_timeout=5, read_timeout=WAIT, s3={"addressing_style": "path"}))
+
+    def start(self):
+        self.process = subprocess.Popen(["cess-gateway", "--listen", f"127.0.0.1:{self.port}"], stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+        self.s3 = self.client()
+        end = time.monotonic() + WAIT
+        while True:
+            try:
+                self.s3.list_objects_v2(Bucket="bucket", MaxKeys=1)
+                return
+            except Exception as error:  # not up yet, or still taking the volume over
+                if self.process.poll() is not None:
+                    raise Failure(f"cess-gateway ended with {self.process.returncode}; see its log")
+                if time.monotonic() > end:
+                    raise Failure(f"gateway does not answer: {error}")
+                time.sleep(0.2)
+
+    def pids(self):
+        return [self.process.pid] if self.process and self.process.poll() is None else []
+
+    def crash(self):
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+
+    def step(self, count):
+        key = f"o{self.random.randrange(12)}"
+        if self.random.random() < 0.1 and key in self.acknowledged:
+            self.possible[key] = None
+            self.s3.delete_object(Bucket="bucket", Key=key)
+            del self.acknowledged[key]
+        else:
+            data = f"{count:012d}".encode() + self.random.randbytes(self.random.choice([10, 4096, 150000]))
+            self.possible[key] = data
+            self.s3.put_object(Bucket="bucket", Key=key, Body=data)
+            self.acknowledged[key] = data
+        del self.possible[key]
+
+    def verify(self):
+        for key in sorted(set(self.acknowledged) | set(self.possible)):
+            try:
+                found = self.s3.get_object(Bucket="bucket", Key=key)["Body"].read()
+            except self.s3.exceptions.NoSuchKey:
+                found = None
+            expected = self.acknowledged.get(key)
+            if found != expected and not (key in self.possible and found == self.possible[key]):
+                raise Failure(f"gateway: {key}: {describe(found)} found, {describe(expected)} acknowledged")
+            if found is None:
+                self.acknowledged.pop(key, None)
+            else:
+                self.acknowledged[key] = found
+        self.possible.clear()
+
+
+def describe(data):
+    return "nothing" if data is None else f"{len(data)} bytes {data[:12]!r} {hashlib.sha256(data).hexdigest()[:8]}"
+
+
+class Writer(threading.Thread):
+    """Writes until its face fails it or it is told to stop; what it knows stays in the face."""
+
+    def __init__(self, face, counter):
+        super().__init__(daemon=True)
+        self.face, self.counter, self.stopping = face, counter, False
+
+    def run(self):
+        while not self.stopping:
+            self.counter[self.face.name] += 1
+            try:
+                self.face.step(self.counter[self.face.name])
+            except Exception as error:  # the crash, or errors that a crash elsewhere causes: nothing was acknowledged
+                self.error = error
+                return
+
+
+def choose(rng, network):
+    """Who dies, as (nodes, faces). At most one miner, or everything: more than one miner at once may lose nothing but
+    may stop everybody until it is back, which the case "everything" covers."""
+    nodes = [n for n in network.names]
+    kind = rng.choice(["mount", "device", "gateway", "node", "node", "node and face", "everything", "all nodes", "all faces"])
+    faces = {"mount", "device", "gateway"}
+    if kind in faces:
+        return kind, [], {kind}
+    if kind == "node":
+        one = rng.choice(nodes)
+        return one, [one], set()
+    if kind == "node and face":
+        one, face = rng.choice(nodes), rng.choice(sorted(faces))
+        return f"{one} and {face}", [one], {face}
+    if kind == "everything":
+        return kind, nodes, faces
+    if kind == "all nodes":
+        return kind, nodes, set()
+    return kind, [], faces
+
+
+def bring_back(network, faces, dead):
+    network.resume()
+    threads, failures = [], []
+
+    def one(face):
+        try:
+            face.start()
+            face.verify()
+        except Exception as error:
+            failures.append(f"{face.name}: {error}")
+
+    for face in faces:
+        if face.name in dead:
+            threads.append(threading.Thread(target=one, args=(face,)))
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    if failures:
+        raise Failure("; ".join(failures))
+
+
+def main():
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(4), "little"))
+    arguments.add_argument("--crashes", type=int, default=50)
+    arguments.add_argument("--keep", action="store_true", help="keep the network's directory")
+    how = arguments.parse_args()
+    work = pathlib.Path(tempfile.mkdtemp(prefix="cess-crash-"))
+    os.environ.update(HOME=str(work / "home"), CESS_CONF=str(work / "net" / "client.toml"), PATH=f"{BIN}:{os.environ['PATH']}",
+                      AWS_EC2_METADATA_DISABLED="true")
+    os.environ.pop("XDG_DATA_HOME", None)
+    (work / "home").mkdir()
+    rng = random.Random(how.seed)
+    say(f"seed {how.seed}, {how.crashes} crashes, in {work}")
+    faces, network, status = [], None, 1
+    counter = {"mount": 0, "device": 0, "gateway": 0}
+    try:
+        network = Network(work)
+        for make in (Mount, Device, Gateway):
+            faces.append(make(work, how.seed))
+        for face in faces:
+            face.start()
+        for crash in range(1, how.crashes + 1):
+            writers = [Writer(face, counter) for face in faces]
+            for w in writers:
+                w.start()
+            time.sleep(rng.uniform(0.05, 1.5))
+            what, nodes, dead = choose(rng, network)
+            say(f"crash {crash}: {what}")
+            network.crash(nodes)
+            for face in faces:
+                if face.name in dead:
+                    face.crash()
+            time.sleep(rng.uniform(0.0, 0.5))
+            network.resume()
+            for w in writers:
+                w.stopping = True
+            for w in writers:
+                w.join(WAIT)
+                if w.is_alive():
+                    raise Failure(f"{w.face.name}: a call hangs {WAIT} s after all nodes were back")
+            # A face that failed a write may be read-only for good; it is replaced like one that died.
+            for w in writers:
+                if hasattr(w, "error") and w.face.name not in dead:
+                    say(f"  {w.face.name} failed a write ({str(w.error)[:160]}); restarted")
+                    w.face.crash()
+                    dead = dead | {w.face.name}
+            bring_back(network, faces, dead)
+            for face in faces:
+                if face.name not in dead:
+                    face.verify()
+        for name in ("files", "disk", "bucket"):
+            run("cess", "fsck", name, timeout=300)
+        say(f"passed: {how.crashes} crashes, writes {counter}")
+        status = 0
+    except Failure as failure:
+        say(f"FAILED with --seed {how.seed}: {failure}")
+        for log in sorted(work.glob("*.log")) + sorted((work / "net" / "log").glob("*.log")):
+            text = log.read_text(errors="replace").splitlines()[-6:]
+            print(f"-- {log.name}", *text, sep="\n")
+    finally:
+        for face in faces:
+            try:
+                face.crash()
+            except Exception:
+                pass
+        if network:
+            subprocess.run(["cess", "dev", "down", "--dir", str(network.dir)], stdout=subprocess.DEVNULL)
+        subprocess.run(["umount", "-l", str(work / "mnt")], stderr=subprocess.DEVNULL)
+        if not how.keep:
+            shutil.rmtree(work, ignore_errors=True)
+    sys.exit(status)
+
+
+main()

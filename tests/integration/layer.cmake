@@ -1,0 +1,4 @@
+add_library(cess_layer_house STATIC support/layer_house.cpp)
+target_include_directories(cess_layer_house PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
+target_link_libraries(cess_layer_house PUBLIC objectstore_layer chain_node chain_client node_storage cache core_kv storage_test_support PRIVATE cess_strict)
+cess_test(integration/layer_test cess_layer_house)

@@ -1,0 +1,111 @@
+# Helpers of the integration tests: a network of its own for each test, in a directory of its own, on ports of its own.
+# Source it from bash. CESS_BIN is the folder of the built programs.
+set -euo pipefail
+
+: "${CESS_BIN:?set it to the folder of the built programs, such as build/release/bin}"
+export PATH=$CESS_BIN:$PATH
+plugin=$CESS_BIN/nbdkit-cess-plugin.so
+work=$(mktemp -d "${TMPDIR:-/tmp}/cess-test-XXXXXX")
+export HOME=$work/home CESS_CONF=$work/net/client.toml
+unset XDG_DATA_HOME
+mkdir -p "$HOME"
+mounts=() loops=() pids=()
+test_name=$(basename "$0")
+
+say() { printf '%s  %s: %s\n' "$(date +%H:%M:%S)" "$test_name" "$*"; }
+fail() { say "FAILED: $*" >&2; exit 1; }
+skip() { say "skipped: $*"; exit 77; }
+need() { local p; for p in "$@"; do command -v "$p" > /dev/null || skip "no $p; see packaging/packages.txt"; done; }
+need_fuse() { [ -w /dev/fuse ] && command -v fusermount3 > /dev/null || skip "no FUSE here"; }
+need_loop() { [ "$(id -u)" = 0 ] && losetup -f > /dev/null 2>&1 || skip "no loop devices here"; }
+
+gone() { ! kill -0 "$1" 2> /dev/null || [ "$(awk '{print $3}' "/proc/$1/stat" 2> /dev/null)" = Z ]; }
+
+# end_pid PID [SIGNAL]: ends one process of ours and waits.
+end_pid() {
+    local i
+    kill "-${2:-TERM}" "$1" 2> /dev/null || true
+    for i in $(seq 600); do gone "$1" && { wait "$1" 2> /dev/null || true; return 0; }; sleep 0.1; done
+    kill -KILL "$1" 2> /dev/null || true
+    return 1
+}
+
+finish() {
+    local status=$? i
+    set +e
+    trap - EXIT
+    cd /
+    if [ $status != 0 ] && [ $status != 77 ]; then
+        say "logs of the failed test:" >&2
+        tail -n 15 "$work"/net/log/*.log "$work"/*.log >&2 2> /dev/null
+    fi
+    for ((i = ${#mounts[@]} - 1; i >= 0; i--)); do umount -l "${mounts[i]}" 2> /dev/null || fusermount3 -uz "${mounts[i]}" 2> /dev/null; done
+    for i in ${loops[0]+"${loops[@]}"}; do losetup -d "$i" 2> /dev/null; done
+    for i in ${pids[0]+"${pids[@]}"}; do end_pid "$i" KILL; done
+    [ -f "$work/net/network.toml" ] && cess dev down --dir "$work/net" > /dev/null
+    # A mount's process outlives a lazy unmount until it has stored everything.
+    for i in $(seq 50); do pgrep -f "^[^ ]*cessfs .*$work" > /dev/null || break; sleep 0.1; done
+    if [ -n "${CESS_KEEP-}" ]; then say "kept: $work"; else rm -rf "$work"; fi
+    exit $status
+}
+trap finish EXIT
+trap 'exit 1' INT TERM
+
+start_network() { cess dev up --dir "$work/net" --capacity 4G "$@" > "$work/up.log" || { cat "$work/up.log"; fail "cess dev up $*"; }; }
+
+# expect CODE PATTERN COMMAND...: it exits with CODE, within 60 s, and says one line that matches on standard error.
+expect() {
+    local code=$1 pattern=$2 got=0
+    shift 2
+    timeout 60 "$@" > "$work/out" 2> "$work/err" < /dev/null || got=$?
+    [ $got = "$code" ] || fail "exit $got, not $code: $(printf '%.200s' "$*"): $(head -c 400 "$work/err")"
+    [ "$code" = 0 ] && return
+    [ "$(wc -l < "$work/err")" -le 1 ] || fail "more than one line of error: $(printf '%.200s' "$*"): $(cat "$work/err")"
+    grep -qiE -- "$pattern" "$work/err" || fail "error does not match /$pattern/: $(printf '%.200s' "$*"): $(head -c 400 "$work/err")"
+}
+
+# mount_volume VOLUME DIR [OPTIONS...]
+mount_volume() { mkdir -p "$2"; mounts+=("$2"); cessfs "$@" || fail "cessfs $*"; }
+# Of the process that serves a mount.
+mount_pid() { pgrep -f "cessfs .*$1( |\$)" | head -n 1; }
+
+# serve SOCKET [nbdkit arguments]: runs the plugin; sets nbd_pid and waits until it answers.
+serve() {
+    local socket=$1 i
+    shift
+    rm -f "$socket"
+    nbdkit -f -U "$socket" "$plugin" "$@" >> "$work/nbdkit.log" 2>&1 &
+    nbd_pid=$!
+    pids+=("$nbd_pid")
+    for i in $(seq 600); do
+        [ -S "$socket" ] && nbdinfo --size "$(uri "$socket")" > /dev/null 2>&1 && return 0
+        gone "$nbd_pid" && fail "nbdkit ended: $(tail -n 3 "$work/nbdkit.log")"
+        sleep 0.1
+    done
+    fail "nbdkit does not answer at $socket"
+}
+uri() { printf 'nbd+unix:///%s?socket=%s' "${2-}" "$1"; }
+
+# gateway: runs cess-gateway on a free port; sets gateway_pid and endpoint.
+start_gateway() {
+    local port i
+    port=$(free_port)
+    cess-gateway --listen "127.0.0.1:$port" >> "$work/gateway.log" 2>&1 &
+    gateway_pid=$!
+    pids+=("$gateway_pid")
+    endpoint=http://127.0.0.1:$port
+    for i in $(seq 300); do
+        (exec 3<> "/dev/tcp/127.0.0.1/$port") 2> /dev/null && break
+        gone "$gateway_pid" && fail "cess-gateway ended: $(tail -n 3 "$work/gateway.log")"
+        sleep 0.1
+    done
+    export AWS_EC2_METADATA_DISABLED=true AWS_DEFAULT_REGION=us-east-1
+    # shellcheck disable=SC2046
+    export $(cess account s3-key)
+}
+free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+s3() { aws --endpoint-url "$endpoint" "$@"; }
+
+# The pid of a network's process: node_pid network|storage-2|...
+node_pid() { awk '{print $1}' "$work/net/run/$1.pid"; }
+node_directory() { echo "$work/net/nodes/$1"; }
