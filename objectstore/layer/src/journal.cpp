@@ -72,7 +72,8 @@ result<plain_entry> entry_opener::open(entry_index index, byte_view sealed) {
     if (kind > static_cast<std::uint8_t>(entry_kind::last)) return error(errc::corrupt, "journal entry of an unknown kind");
     plain_entry out;
     out.kind = static_cast<entry_kind>(kind);
-    out.payload.assign(plain.begin() + 1, plain.end());
+    plain.erase(plain.begin());
+    out.payload = std::move(plain);
     return out;
 }
 

@@ -77,11 +77,13 @@ void journal_writer::add_group(std::size_t count) {
     g->previous = m_pending.front().previous;
     std::size_t size = 0;
     for (std::size_t i = 0; i < count; ++i) size += m_pending[i].payload.size();
-    g->body.reserve(size);
+    g->body.resize(size);
+    auto* out = g->body.data();
     for (std::size_t i = 0; i < count; ++i) {
         const auto& entry = m_pending.front();
         g->lengths.push_back(static_cast<std::uint32_t>(entry.payload.size()));
-        cess::append(g->body, entry.payload);
+        std::memcpy(out, entry.payload.data(), entry.payload.size());
+        out += entry.payload.size();
         g->chain = entry.chain;
         g->end = entry.index.next();
         m_pending.pop_front();

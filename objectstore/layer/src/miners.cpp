@@ -143,7 +143,8 @@ net::awaitable<result<net::reply>> miner_link::ask_raw(node_id miner, net::metho
         net::request what;
         what.method = method;
         what.head = head;
-        what.body = to_bytes(body);
+        what.body.resize(body.size());
+        if (!body.empty()) std::memcpy(what.body.data(), body.data(), body.size());
         const auto sent = m_world.now();
         auto answer = co_await m_network.call(to, std::move(what), deadline, on);
         if (answer) {

@@ -145,7 +145,7 @@ net::awaitable<result<std::vector<ledger::journal_member>>> recovery::choose_mem
     for (const auto& node : listed) ask.miners.push_back(node.id);
     ask.method = storage::method::hello;
     ask.message.network = m_on.ledger.trust().network();
-    ask.enough = std::min(wanted, listed.size());
+    ask.enough = std::min<std::size_t>(least + 1, listed.size());
     ask.grace = late_answer_grace;
     ask.request = m_on.limits.request;
     ask.deadline = until;

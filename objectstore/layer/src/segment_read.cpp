@@ -265,9 +265,12 @@ net::awaitable<result<bytes>> read_sealed(read_context on, segment_ptr segment, 
     for (auto& part : parts)
         if (!part || !*part) co_return error(errc::canceled, "read given up");
     if (parts.size() == 1) co_return std::move(**parts.front());
-    bytes out;
-    out.reserve(to - from);
-    for (auto& part : parts) append(out, **part);
+    bytes out(to - from);
+    auto* at = out.data();
+    for (auto& part : parts) {
+        std::memcpy(at, (*part)->data(), (*part)->size());
+        at += (*part)->size();
+    }
     co_return out;
 }
 
