@@ -27,6 +27,8 @@ struct inode {
     std::vector<name_change> unsynced_names;
 };
 
+constexpr std::uint64_t file_size_max = 1 * GiB;
+
 void keep_change(bytes& to, const data_change& change) {
     if (change.truncated) return to.resize(static_cast<std::size_t>(*change.truncated), std::byte{0});
     const auto end = static_cast<std::size_t>(change.offset) + change.data.size();
@@ -118,9 +120,10 @@ struct faulty_disk::state {
         directory.unsynced_names.push_back(std::move(what));
     }
     // True if the sync is to be honest.
-    bool honest(bool directory, const std::string& path) {
+    bool honest(bool directory, const std::string& path, const inode& node) {
         const auto n = points.size();
-        points.push_back({directory, place_of(path)});
+        const bool removal = !node.unsynced_names.empty() && node.unsynced_names.back().size() == 1 && !node.unsynced_names.back().front().second;
+        points.push_back({directory, place_of(path) + (removal ? " after a removal" : "")});
         return !lies || !lies(n, points.back());
     }
     static void sync_names(inode& node) {
@@ -153,6 +156,7 @@ public:
         const std::lock_guard lock(m_disk->mutex);
         if (m_process != m_disk->process) return error(errc::io, "file of a dead process " + m_path);
         if (!m_writable) return error(errc::permission, "write " + m_path);
+        if (offset > file_size_max || data.size() > file_size_max - offset) return error(errc::out_of_range, "write " + m_path);
         const auto fate = m_disk->next();
         if (fate == faulty_disk::state::fate::dead) return m_disk->failure(fate, "write " + m_path);
         if (fate != faulty_disk::state::fate::fine) data = data.first(data.size() / 2);
@@ -176,7 +180,7 @@ public:
         const auto fate = m_disk->next();
         if (fate == faulty_disk::state::fate::fails) m_node->unsynced.clear();  // seen, never durable
         if (fate != faulty_disk::state::fate::fine) return m_disk->failure(fate, "sync " + m_path);
-        if (m_disk->honest(false, m_path)) harden();
+        if (m_disk->honest(false, m_path, *m_node)) harden();
         return {};
     }
     result<std::uint64_t> size() override {
@@ -386,7 +390,7 @@ result<void> faulty_disk::make_directories(const std::string& path) {
             state::change(*in, {{part, made}});
         }
         if (known && at != "/" + path.substr(path.find_first_not_of('/'))) continue;
-        if (m_state->honest(true, parent)) state::sync_names(*in);
+        if (m_state->honest(true, parent, *in)) state::sync_names(*in);
     }
     return {};
 }
@@ -396,7 +400,7 @@ result<void> faulty_disk::sync_directory(const std::string& path) {
     if (const auto fate = m_state->next(); fate != state::fate::fine) return m_state->failure(fate, "sync directory " + path);
     const auto node = m_state->find(path);
     if (!node || !node->directory) return error(errc::not_found, "sync directory " + path);
-    if (m_state->honest(true, path)) state::sync_names(*node);
+    if (m_state->honest(true, path, *node)) state::sync_names(*node);
     return {};
 }
 

@@ -39,7 +39,8 @@ public:
     [[nodiscard]] std::uint64_t operations() const;  // since the last of the above, or the start
     [[nodiscard]] bool fault_met() const;
 
-    // A sync as a test sees it: "file" or "dir", and the path with its variable parts cut ("/m/tmp/put").
+    // A sync as a test sees it: the path with its variable parts cut ("/m/tmp/put"), and of a directory whether a
+    // removal was the last thing that happened to it.
     struct sync_point {
         bool directory = false;
         std::string place;

@@ -1,0 +1,89 @@
+// The real disk behind the same door as the faulty one: both must answer alike.
+#include <support/faulty_disk.hpp>
+
+#include <catch2/catch.hpp>
+
+#include <cstdlib>
+#include <filesystem>
+
+using namespace cess;
+
+namespace {
+
+struct scratch {
+    scratch() {
+        std::string name = (std::filesystem::temp_directory_path() / "cess-os-test-XXXXXX").string();
+        REQUIRE(::mkdtemp(name.data()) != nullptr);
+        path = name;
+    }
+    ~scratch() { std::filesystem::remove_all(path); }
+    std::string path;
+};
+
+void behaves(os::file_system& disk, const std::string& root) {
+    REQUIRE(disk.make_directories(root + "/a/b"));
+    REQUIRE(disk.make_directories(root + "/a/b"));  // again
+    const auto name = root + "/a/b/file";
+    CHECK_FALSE(disk.exists(name));
+    CHECK(disk.open(name, os::open_mode::read).error() == errc::not_found);
+    {
+        const auto made = disk.open(name, os::open_mode::create_new).value();
+        REQUIRE(made->write_at(10, as_view("hello")));
+        REQUIRE(made->sync());
+        CHECK(made->size().value() == 15);
+        bytes read(20);
+        CHECK(made->read_at(8, read).value() == 7);
+        CHECK(as_text(byte_view(read).first(7)) == std::string_view("\0\0hello", 7));
+        CHECK(made->read_at(100, read).value() == 0);
+        REQUIRE(made->truncate(12));
+        CHECK(made->size().value() == 12);
+        CHECK(made->write_at(~std::uint64_t{0}, as_view("x")).has_error());
+    }
+    CHECK(disk.open(name, os::open_mode::create_new).error() == errc::exists);
+    CHECK(disk.open(root + "/none/file", os::open_mode::create_new).error() == errc::not_found);
+    REQUIRE(disk.rename(name, root + "/a/other"));
+    CHECK(disk.rename(name, root + "/a/other").error() == errc::not_found);
+    REQUIRE(disk.sync_directory(root + "/a"));
+    const auto entries = disk.list(root + "/a").value();
+    REQUIRE(entries.size() == 2);
+    CHECK(entries[0].name == "b");
+    CHECK(entries[0].is_directory);
+    CHECK(entries[1].name == "other");
+    CHECK_FALSE(entries[1].is_directory);
+    CHECK(disk.list(root + "/a/other").error() == errc::not_directory);
+    CHECK(disk.list(root + "/none").error() == errc::not_found);
+    CHECK(disk.remove(root + "/a").error() == errc::not_empty);
+    REQUIRE(disk.remove(root + "/a/b"));
+    REQUIRE(disk.remove(root + "/a/other"));
+    CHECK(disk.remove(root + "/a/other").error() == errc::not_found);
+    REQUIRE(os::write_file_durably(disk, root + "/a/record", as_view("one")));
+    REQUIRE(os::write_file_durably(disk, root + "/a/record", as_view("two")));
+    CHECK(os::read_file(disk, root + "/a/record", 100).value() == to_bytes("two"));
+    CHECK(os::read_file(disk, root + "/a/record", 2).error() == errc::too_large);
+    CHECK(disk.list(root + "/a").value().size() == 1);
+    CHECK(disk.statistics(root).value().total > 0);
+}
+
+}  // namespace
+
+TEST_CASE("the operating system's files behave as the interface says") {
+    const scratch at;
+    behaves(os::posix_file_system(), at.path);
+}
+
+TEST_CASE("the disk of the tests behaves like the operating system's") {
+    test::faulty_disk disk;
+    behaves(disk, "/root");
+}
+
+TEST_CASE("a directory is locked for one process and free again afterwards") {
+    const scratch at;
+    auto first = os::directory_lock::take(at.path);
+    REQUIRE(first.has_value());
+    const auto second = os::directory_lock::take(at.path);
+    REQUIRE(second.has_error());
+    CHECK(second.error() == errc::busy);
+    CHECK(second.error().what.find("in use by process") != std::string::npos);
+    first->reset();
+    CHECK(os::directory_lock::take(at.path).has_value());
+}
