@@ -10,7 +10,7 @@ namespace cess::s3 {
 
 namespace {
 
-constexpr std::size_t share_step = 256;  // parts a change
+constexpr std::size_t share_step = 32;  // parts a change
 
 std::string new_upload_id(std::uint64_t now_ms, random_source& random) {
     char text[40];

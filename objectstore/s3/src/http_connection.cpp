@@ -226,7 +226,8 @@ public:
     bool ended() const override { return m_request.is_done(); }
 
     net::awaitable<answer<std::size_t>> read(byte_span to) override {
-        if (m_continue && !ended()) {
+        // Also before an empty body: botocore garbles the next reply of a connection where a final one came first.
+        if (m_continue) {
             m_continue = false;
             constexpr std::string_view go_on = "HTTP/1.1 100 Continue\r\n\r\n";
             if (!co_await m_of.write(asio::buffer(go_on))) co_return failure(code::incomplete_body);
@@ -262,9 +263,10 @@ public:
 
     // After the operation: whether the connection can go on with another request.
     net::awaitable<bool> drain(const response& reply) {
+        // A client that waits for our "go on" never sends a refused body, and takes the connection for spent.
+        if (m_continue) co_return false;
         if (ended()) co_return true;
-        // A client that waits for our "go on" never sends a refused body.
-        if (m_broken || m_continue || !length() || *length() > drained_max || reply.stream) co_return false;
+        if (m_broken || !length() || *length() > drained_max || reply.stream) co_return false;
         bytes waste(16 * KiB);
         while (!ended()) {
             const auto got = co_await read(waste);
