@@ -54,9 +54,9 @@ public:
         if (m_index.contains(key)) return;  // the same id is the same content
         const bool seen = take_ghost(key);
         while (m_used + cost > m_capacity) evict(count);
-        auto& queue = seen ? m_main : m_small;
-        queue.push_front({key, std::move(data), 0, seen});
-        m_index.emplace(key, queue.begin());
+        auto& into = seen ? m_main : m_small;
+        into.push_front({key, std::move(data), 0, seen});
+        m_index.emplace(key, into.begin());
         (seen ? m_main_bytes : m_small_bytes) += cost;
         m_used += cost;
         count.size.add(static_cast<std::int64_t>(cost));
@@ -65,13 +65,13 @@ public:
     void forget(const segment_id& segment, const counters& count) {
         const std::lock_guard lock(m_mutex);
         for (auto it = m_index.begin(); it != m_index.end();) {
-            const auto entry = it->second;
-            if (entry->key.segment != segment) {
+            const auto which = it->second;
+            if (which->key.segment != segment) {
                 ++it;
                 continue;
             }
             it = m_index.erase(it);
-            release(entry, count);
+            release(which, count);
         }
     }
 

@@ -7,3 +7,6 @@ cess_test(unit/volume_test volume_testing)
 cess_test(unit/volume_model_test volume_testing)
 cess_test(unit/volume_failure_test volume_testing)
 cess_test(unit/volume_threads_test volume_testing)
+
+add_executable(volume_bench bench/volume_bench.cpp)
+target_link_libraries(volume_bench PRIVATE volume_testing cess_strict)

@@ -268,13 +268,12 @@ TEST_CASE("a full network refuses data before it is taken, and takes it again wh
     volume::change all;
     all.drop(1);
     REQUIRE(v->apply(all).has_value());
-    REQUIRE(v->checkpoint().has_value());
-    for (int i = 0; i < 30; ++i) {
+    for (int i = 0; i < 50; ++i) {
         last = write(*v, 2, 0, data);
         if (last) break;
         std::this_thread::sleep_for(100ms);
     }
-    CHECK(last.has_value());
+    if (!last) FAIL(last.error().message());
 }
 
 TEST_CASE("a read that fails below is an error, never zeros") {

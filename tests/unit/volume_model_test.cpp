@@ -133,10 +133,14 @@ private:
         reopen();
         const auto at = m_volume->applied();
         if (at < m_acknowledged) FAIL("recovered to before what was acknowledged");
-        auto it = m_history.upper_bound(at);
-        if (it == m_history.begin()) FAIL("recovered to nothing known");
-        m_model = std::prev(it)->second;
-        check(m_model, *m_volume, "after a crash");
+        // An opening may add changes of its own that edit nothing, so the state is that of some change up to `at`.
+        std::string differs = "nothing known";
+        for (auto it = m_history.upper_bound(at); it != m_history.begin() && !differs.empty();) {
+            --it;
+            m_model = it->second;
+            differs = m_model.compare(*m_volume, blob_size, blob_count);
+        }
+        if (!differs.empty()) FAIL("after a crash: " + differs);
         if (m_volume->usage_now().logical != m_model.logical() && below(2)) settle_usage();
         m_history.clear();
         remember(at);

@@ -118,7 +118,7 @@ void checkpointer::work() {
 result<void> checkpointer::attempt(job& j) {
     if (!j.root) CHECK_OK(prepare(j));
     if (j.what.snapshot && !j.view_anchored) CHECK_OK(anchor_view(j));
-    return commit(j);
+    return j.what.replayed ? result<void>() : commit(j);
 }
 
 result<ledger::segment_record> checkpointer::store_segment(byte_view content, sequence_number birth) {
@@ -152,15 +152,12 @@ result<stored_file> checkpointer::store_file(const std::string& directory, const
 
 // Everything that the root needs is stored; its transaction is ready to be asked for, again and again.
 result<void> checkpointer::prepare(job& j) {
-    entry_index base;
-    if (j.what.base) {
-        base = *j.what.base;
-        CHECK_OK(m_of.log.sync(j.what.at));
-    } else {
-        TRY(base, m_of.log.base_after(j.what.at));
-        j.what.base = base;
-    }
+    // Stored first: then the history up to the cut needs no payload of them, if nobody asked for durability before.
     for (const auto& [ref, unused] : j.what.segments.late) CHECK_OK(m_of.pool.wait_stored(ref.number, m_of.on.limits().put * 2));
+    if (!j.what.base) {
+        TRY(j.what.base, m_of.log.base_after(j.what.at));
+    }
+    const auto base = *j.what.base;
     root_manifest manifest;
     manifest.volume = m_of.record.id;
     manifest.sequence = j.what.at;
@@ -201,6 +198,7 @@ result<void> checkpointer::settle_locations(job& j, root_manifest& manifest) {
         j.added.push_back(std::move(whole.at));
     }
     for (const auto& each : j.what.segments.dead) manifest.declared.push_back(each.number);
+    for (const auto& each : m_carried) manifest.declared.push_back(each.number);
     return {};
 }
 
@@ -208,8 +206,7 @@ result<void> checkpointer::store_manifest(job& j, root_manifest manifest, entry_
     const auto content = wire::encode(manifest);
     if (content.size() > segment_length_max) return error(errc::too_large, "manifest of the root");
     TRY(auto stored, store_segment(content, j.what.at));
-    j.dead = j.what.segments.dead;
-    j.dead.insert(j.dead.end(), m_dead.begin(), m_dead.end());
+    j.dead = m_dead;
     const auto bury = [&](const ledger::segment_record& part) {
         if (part.lineage == m_of.record.id) j.dead.push_back({part.number, j.what.at});
     };
@@ -312,7 +309,7 @@ result<void> checkpointer::anchor_view(job& j) {
         if (!done && !is_view(snapshot.name, *j.root)) {
             // The name was free when it was taken and only the owner makes views: this cannot be mended by waiting.
             log::error("volume", "snapshot is lost volume={} snapshot={} error={}", m_of.record.name, snapshot.name, done.error().message());
-            j.view_anchored = true;
+            j.view_anchored = j.view_refused = true;
             m_settled(snapshot.name, false);
             return {};
         }
@@ -337,17 +334,35 @@ result<void> checkpointer::commit(job& j) {
     what.head = *j.root;
     what.added = j.added;
     what.dead = j.dead;
+    what.dead.insert(what.dead.end(), j.what.segments.dead.begin(), j.what.segments.dead.end());
+    what.dead.insert(what.dead.end(), m_carried.begin(), m_carried.end());
     j.asked = true;
     return m_of.holder.commit_root(std::move(what));
 }
 
 void checkpointer::finish(job& j) {
     m_roots.add();
+    m_of.table.release_cut(j.what.segments);
+    const auto& dead = j.what.segments.dead;
+    if (j.what.replayed) {
+        m_carried.insert(m_carried.end(), dead.begin(), dead.end());
+    } else {
+        m_of.table.mark_declared(dead);
+        m_of.table.mark_declared(m_carried);
+        m_carried.clear();
+    }
+    if (!j.what.replayed || !j.view_refused) become_last(j);
+    std::error_code ignored;
+    std::filesystem::remove_all(j.what.directory, ignored);
+    log::debug("volume", "root is final volume={} sequence={}", m_of.record.name, j.what.at.value);
+}
+
+// The next root is compared with this one.
+void checkpointer::become_last(job& j) {
     std::vector<segment_number> numbers;
     for (const auto& row : j.what.segments.add) numbers.push_back(row.at.number);
     m_of.table.mark_added(numbers);
-    m_of.table.mark_declared(j.what.segments.dead);
-    m_of.table.release_cut(j.what.segments);
+    m_dead = j.what.replayed ? std::move(j.dead) : std::vector<ledger::segment_death>();
     m_in_root.clear();
     m_files.clear();
     for (auto& file : j.files) {
@@ -355,10 +370,6 @@ void checkpointer::finish(job& j) {
         m_files.emplace(file.name, std::move(file));
     }
     m_manifest = j.root->manifest;
-    m_dead.clear();
-    std::error_code ignored;
-    std::filesystem::remove_all(j.what.directory, ignored);
-    log::debug("volume", "root is final volume={} sequence={}", m_of.record.name, j.what.at.value);
 }
 
 }  // namespace cess::volume

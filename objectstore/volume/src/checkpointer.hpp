@@ -14,7 +14,10 @@ struct cut {
     std::string directory;                // the local checkpoint; removed when it is anchored
     segment_table::cut segments;
     std::optional<snapshot_edit> snapshot;
-    std::optional<entry_index> base;      // preset for cuts made in replay
+    std::optional<entry_index> base;
+    // Made in replay (with its base): its root never becomes the head, since miners drop what older terms left behind
+    // when the first root of a term does not list it; that one must follow the whole replay.
+    bool replayed = false;
 };
 
 class checkpointer {
@@ -59,6 +62,7 @@ private:
         std::vector<ledger::wrapped_key> rotated;
         std::optional<layer::keyring> rotated_ring;
         bool view_anchored = false;
+        bool view_refused = false;
         bool asked = false;                              // a transaction of it may have been carried out
     };
     void work();
@@ -75,6 +79,7 @@ private:
     [[nodiscard]] bool is_view(const std::string& name, const ledger::root& root);
     void rotate_keys(job& j);
     void finish(job& j);
+    void become_last(job& j);
 
     parts m_of;
     const std::function<void(const std::string&, bool)> m_settled;
@@ -86,7 +91,8 @@ private:
     std::unordered_map<std::string, stored_file> m_files;           // stored, by name: of the last root and since
     std::unordered_map<std::string, stored_file> m_in_root;         // of the last root
     std::optional<ledger::segment_record> m_manifest;               // of the last root
-    std::vector<ledger::segment_death> m_dead;                      // metadata, to be declared
+    std::vector<ledger::segment_death> m_dead;                      // metadata, to be declared with the next head
+    std::vector<ledger::segment_death> m_carried;                   // data, of cuts that did not become heads
 
     mutable std::mutex m_mutex;
     std::condition_variable m_changed;

@@ -282,7 +282,7 @@ void engine::upkeep_step() {
         return clock::now() - m_last_cut_at >= m_settings.checkpoint_idle;
     }();
     const bool dirty = m_applied.load() != m_last_cut.load();
-    if (!dirty || !(idle || m_holder->journal_bytes() >= m_settings.journal_checkpoint)) return;
+    if (!dirty || !(idle || m_space_wanted.exchange(false) || m_holder->journal_bytes() >= m_settings.journal_checkpoint)) return;
     if (auto made = cut_head(false); !made) log::warn("volume", "no checkpoint volume={} error={}", record().name, made.error().message());
 }
 
@@ -337,9 +337,9 @@ result<void> engine::close() {
     }
     if (synced) synced = m_journal->sync(applied());  // of writers that came in between
     if (!anchored) log::warn("volume", "closed before the last checkpoint was final, its journal holds the rest volume={} error={}", record().name, anchored.error().message());
+    stop_threads();  // before the lease goes: nobody may append or store any more
     result<void> released;
     if (!m_has_failed) released = m_holder->release();
-    stop_threads();
     {
         const std::lock_guard lock(m_state_mutex);
         m_closed = true;

@@ -74,8 +74,9 @@ engine::engine(layer::layer& on, const chain::account& who, settings how, metric
 }
 
 result<void> engine::start() {
-    // A snapshot's root was anchored, the head's was not: the next root must differ from it in its sequence.
-    if (m_head_is_behind) CHECK_OK(apply_nothing());
+    // The head must move past snapshots that were anchored, or are about to be, without it.
+    if (m_head_is_behind || (m_checkpointer->waiting() && m_applied.load() == m_last_cut.load())) CHECK_OK(apply_nothing());
+    refresh_network_free();
     m_checkpointer->run();
     m_upkeep = std::thread([this] { upkeep(); });
     if (m_applied.load() != m_last_cut.load() || m_checkpointer->waiting()) (void)cut_head(true);
@@ -266,6 +267,10 @@ result<sequence_number> engine::apply(const change& what) {
     const auto pinned = ready.change.places;  // until the change stands: a segment with room for it is not dead
     result<sequence_number> at = done ? commit(ready) : result<sequence_number>(done.error());
     m_pool->unpin(pinned);
+    if (!at && at.error().code == errc::no_space) {
+        m_space_wanted = true;  // what was deleted since the last root gives room
+        wake_upkeep();
+    }
     if (!at && m_has_failed) {
         auto failed = check_writable();
         if (!failed) return failed.error();

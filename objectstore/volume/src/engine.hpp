@@ -120,6 +120,7 @@ private:
     std::atomic<std::uint64_t> m_network_free{0};
     std::atomic<bool> m_free_asked{true};
     std::atomic<bool> m_dropped{true};
+    std::atomic<bool> m_space_wanted{false};
     std::thread m_upkeep;
 
     counter& m_count_applied;

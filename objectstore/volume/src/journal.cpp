@@ -15,7 +15,8 @@ constexpr std::size_t pending_count_max = 64 * 1024;
 
 struct journal::shared {
     mutable std::mutex mutex;
-    std::condition_variable changed;
+    std::condition_variable changed;    // durable, appended, the gathering role
+    std::condition_variable attention;  // of the thread that picks up what nobody waits for; it looks by itself now and then
     std::deque<applied_change> pending;
     std::uint64_t pending_bytes = 0;
     std::vector<ledger::segment_record> locations;
@@ -38,6 +39,7 @@ struct journal::shared {
             if (!failure) located_durable = std::max(located_durable, located_upto);
         }
         changed.notify_all();
+        if (!how) attention.notify_all();
     }
     [[nodiscard]] bool crowded() const { return pending_bytes > pending_bytes_max || pending.size() > pending_count_max; }
 };
@@ -57,6 +59,7 @@ void journal::stop() {
         m_shared->stop = true;
     }
     m_shared->changed.notify_all();
+    m_shared->attention.notify_all();
     if (m_thread.joinable()) m_thread.join();
     std::unique_lock lock(m_shared->mutex);
     m_shared->changed.wait(lock, [this] { return !m_shared->gathering; });
@@ -66,23 +69,19 @@ void journal::push(applied_change change) {
     bool wake = false;
     {
         const std::lock_guard lock(m_shared->mutex);
-        wake = m_shared->pending.empty();
         m_shared->pending_bytes += change.encoded.size();
         m_shared->pending.push_back(std::move(change));
-        wake |= m_shared->crowded();
+        wake = m_shared->crowded();
     }
-    if (wake) m_shared->changed.notify_all();
+    if (wake) m_shared->attention.notify_all();
 }
 
 void journal::locate(const std::shared_ptr<segment_buffer>& buffer, const ledger::segment_record& at) {
-    {
-        const std::lock_guard lock(m_shared->mutex);
-        if (m_shared->locations.empty()) m_shared->located_at = clock::now();
-        m_shared->locations.push_back(at);
-        ++m_shared->located;
-        buffer->stored.store(true, std::memory_order_release);
-    }
-    m_shared->changed.notify_all();
+    const std::lock_guard lock(m_shared->mutex);
+    if (m_shared->locations.empty()) m_shared->located_at = clock::now();
+    m_shared->locations.push_back(at);
+    ++m_shared->located;
+    buffer->stored.store(true, std::memory_order_release);
 }
 
 sequence_number journal::durable() const noexcept { return {m_shared->durable.load()}; }
@@ -169,16 +168,15 @@ result<void> journal::relieve() {
 void journal::run() {
     auto& s = *m_shared;
     std::unique_lock lock(s.mutex);
+    // It looks twice in the time a change may wait, and then takes what has waited for half of it.
+    const auto half = std::max<net::duration>(m_limits.append_idle / 2, std::chrono::microseconds(500));
     while (!s.stop && !s.failure) {
-        auto due = clock::time_point::max();
-        if (!s.pending.empty()) due = s.crowded() ? clock::time_point{} : s.pending.front().when + m_limits.append_idle;
-        if (!s.locations.empty()) due = std::min(due, s.located_at + m_limits.append_idle);
-        if (s.gathering || s.under_way >= depth_max || due == clock::time_point::max())
-            s.changed.wait(lock);
-        else if (due > clock::now())
-            s.changed.wait_until(lock, due);
-        else
+        const auto old = clock::now() - half;
+        const bool due = s.crowded() || (!s.pending.empty() && s.pending.front().when <= old) || (!s.locations.empty() && s.located_at <= old);
+        if (due && !s.gathering && s.under_way < depth_max)
             gather(lock, true);
+        else
+            s.attention.wait_for(lock, due ? std::chrono::milliseconds(1) : half);
     }
     if (!s.failure || s.stop) return;
     const auto why = *s.failure;
@@ -194,7 +192,7 @@ bool journal::take(gathered& out, bool idle) {
             until = at;
             break;
         }
-    const auto recent = clock::now() - m_limits.append_idle;
+    const auto recent = clock::now() - m_limits.append_idle / 2;
     std::uint64_t size = 0;
     while (!s.pending.empty() && s.pending.front().at <= until && size < entry_payload_max) {
         auto& next = s.pending.front();

@@ -52,13 +52,21 @@ result<void> read_blob(const store& from, const segment_table& segments, layer::
         std::ranges::fill(out.subspan(rest), std::byte{0});
         out = out.first(rest);
     }
+    std::vector<extent> before;
+    error failure;
     for (int attempt = 0; attempt < lookups_max; ++attempt) {
         TRY(auto extents, from.extents(blob, offset, offset + out.size()));
+        // What was overwritten meanwhile may be freed already; what still stands is really lost.
+        if (failure.code != errc::ok && extents == before) return failure;
         const auto todo = plan_read(extents, segments, offset, out);
         if (todo.stale) continue;
         if (todo.pieces.empty()) return {};
-        return on.read(keys, todo.pieces);
+        auto done = on.read(keys, todo.pieces);
+        if (done) return {};
+        failure = std::move(done).error();
+        before = std::move(extents);
     }
+    if (failure.code != errc::ok) return failure;
     return error(errc::corrupt, "blob " + std::to_string(blob) + " at " + std::to_string(offset) + " names a segment that nobody knows");
 }
 

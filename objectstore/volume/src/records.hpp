@@ -81,6 +81,7 @@ struct extent {  // [start, end) of a blob
     segment_number segment;
     std::uint32_t offset = 0;        // of start in the segment
     [[nodiscard]] std::uint64_t length() const noexcept { return end - start; }
+    friend bool operator==(const extent&, const extent&) = default;
 };
 
 namespace row {

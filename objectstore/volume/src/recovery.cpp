@@ -128,6 +128,7 @@ private:
     result<void> cut_snapshot(const snapshot_edit& snapshot) {
         cut out;
         out.snapshot = snapshot;
+        out.replayed = true;
         out.base = entry_index{0};  // the history is copied to the front of the new journal: nothing of it goes yet
         out.directory = m_how.directory + "/replayed-" + std::to_string(m_cuts.size());
         CHECK_OK(begin_local_cut(*m_state.state, *m_state.table, m_at, out));

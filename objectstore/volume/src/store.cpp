@@ -62,6 +62,8 @@ rocksdb::Options rocks_options(const store::options& how) {
     o.target_file_size_base = 4 * MiB;  // what a compaction touches is uploaded again
     o.max_bytes_for_level_base = 32 * MiB;
     o.level0_file_num_compaction_trigger = 6;
+    o.level0_slowdown_writes_trigger = 64;  // writers hold the apply lock: RocksDB shall not make them sleep
+    o.level0_stop_writes_trigger = 256;
     o.level_compaction_dynamic_level_bytes = true;
     o.compression = rocksdb::kLZ4Compression;
     o.max_manifest_file_size = 1 * MiB;
