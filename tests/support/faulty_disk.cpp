@@ -390,6 +390,7 @@ result<void> faulty_disk::make_directories(const std::string& path) {
             state::change(*in, {{part, made}});
         }
         if (known && at != "/" + path.substr(path.find_first_not_of('/'))) continue;
+        if (const auto fate = m_state->next(); fate != state::fate::fine) return m_state->failure(fate, "sync directory " + parent);
         if (m_state->honest(true, parent, *in)) state::sync_names(*in);
     }
     return {};

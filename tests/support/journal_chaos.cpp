@@ -1,3 +1,7 @@
+// Two kinds of seeds, because crashed, silent and lying members count together: in one third m members lie undetectably
+// (truncate, pretend, forget) and no other is lost; in the rest any number crash or are cut off, and up to m lose their
+// store or lie detectably.
+//
 // A random life of a volume: owners come, append, checkpoint, are cut off, die or live on unaware; miners crash and come
 // back; up to m of them lie, forget, pretend or lose their store.
 #include <support/journal_world.hpp>
@@ -7,12 +11,13 @@
 namespace cess::simulation {
 namespace {
 
-enum class fault_kind : std::uint8_t { wiped, truncates, forgets, garbles, pretends, exaggerates };
+enum class fault_kind : std::uint8_t { wiped, garbles, exaggerates, truncates, forgets, pretends };
 
 class chaos {
 public:
     chaos(std::uint64_t seed, layer::recovery_mutations broken) : m_stage(seed, options_of(seed, broken)), m_world(m_stage.in()) {
         for (unsigned i = 0; i < options_of(seed, broken).tolerated; ++i) m_faulty.push_back(i);
+        m_liars = seed % 3 == 0;
         auto& sky = m_stage.net().sky();
         sky.loss_permille = static_cast<unsigned>(m_world.below(3) * 30);
         sky.duplicate_permille = static_cast<unsigned>(m_world.below(3) * 40);
@@ -93,6 +98,7 @@ private:
         }
     }
     void crash() {
+        if (m_liars) return;
         auto& m = m_stage.miner(m_world.below(m_stage.miners()));
         if (m.is_up()) m.crash();
     }
@@ -101,6 +107,7 @@ private:
             if (!m_stage.miner(i).is_up() && m_world.chance(700)) m_stage.miner(i).start();
     }
     void cut() {
+        if (m_liars) return;
         const auto who = someone().id();
         const auto& m = m_stage.miner(m_world.below(m_stage.miners())).id();
         if (m_world.chance(700)) m_stage.net().cut(who, m);
@@ -108,7 +115,8 @@ private:
     }
     void misbehave() {
         auto& m = m_stage.miner(m_faulty[m_world.below(m_faulty.size())]);
-        switch (static_cast<fault_kind>(m_world.below(6))) {
+        const auto kind = static_cast<fault_kind>(m_world.below(m_liars ? 6 : 3));
+        switch (kind) {
             case fault_kind::wiped:
                 if (m.is_up()) m.crash();
                 m.wipe();
@@ -168,6 +176,7 @@ private:
     journal_world m_stage;
     world& m_world;
     std::vector<std::size_t> m_faulty;
+    bool m_liars = false;
 };
 
 }  // namespace

@@ -8,7 +8,7 @@ namespace {
 layer::deadlines quick() {
     layer::deadlines out;
     out.append = 8s;
-    out.recovery = 3s;
+    out.recovery = 8s;
     out.request = 700ms;
     out.ledger = 2s;
     out.owner_silence = 1s;
@@ -40,9 +40,9 @@ net::awaitable<void> owner_process::run_take(bool force) {
     how.journal.window_bytes = 600;
     how.journal.page_bytes = 400;
     how.journal.group_bytes_max = 300;
-    how.journal.group_entries_max = 4;
+    how.journal.group_count_max = 4;
     how.journal.spare_after = 100ms;
-    how.entry_payload_max = 64;
+    how.entry_size_max = 64;
     how.broken = m_in.m_how.broken;
     auto taken = co_await layer::take_volume(on, m_in.m_account, m_in.m_volume, m_session, how);
     m_taking = false;

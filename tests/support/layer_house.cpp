@@ -40,9 +40,9 @@ net::awaitable<result<void>> stopping(net::local_network& of) {
 
 layer::deadlines layer_house::quick() {
     layer::deadlines out;
-    out.read = 3s;
+    out.read = 4s;
     out.put = 6s;
-    out.append = 4s;
+    out.append = 20s;
     out.recovery = 2s;
     out.request = 1s;
     out.owner_silence = 300ms;

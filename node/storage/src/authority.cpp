@@ -23,9 +23,9 @@ const known_lease* known_volume::lease_of(term_number term) const noexcept {
 }
 
 result<void> authority::load() {
-    // A file that a dying process renamed into place may be seen and not yet durable.
-    CHECK_OK(m_how.disk.sync_directory(m_how.paths.volumes()));
     TRY(const auto entries, m_how.disk.list(m_how.paths.volumes()));
+    // A file that a dying process renamed into place may be seen and not yet durable.
+    if (!entries.empty()) CHECK_OK(m_how.disk.sync_directory(m_how.paths.volumes()));
     for (const auto& entry : entries) {
         const auto path = m_how.paths.volumes() + "/" + entry.name;
         const auto id = volume_id::parse(entry.name);

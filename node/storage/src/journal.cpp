@@ -175,7 +175,7 @@ result<void> journal::trim(entry_index needed) {
         return {};
     }
     while (m_files.size() > 1 && m_files[1].header.first <= needed) CHECK_OK(remove_oldest());
-    if (m_files.size() != 1 || m_end != needed || m_files.front().written < rotate_when_trimmed) return {};
+    if (m_files.size() != 1 || m_end != needed || m_files.front().written < std::min(rotate_when_trimmed, m_how.file_size / 4)) return {};
     m_doubtful = true;
     CHECK_OK(start_file(m_end, m_chain));
     CHECK_OK(m_tail->sync());

@@ -24,7 +24,6 @@ journal::setting journal_store::setting_of(const journal_ref& name) const {
 }
 
 result<void> journal_store::load() {
-    CHECK_OK(m_how.disk.sync_directory(m_how.paths.journals()));
     TRY(const auto entries, m_how.disk.list(m_how.paths.journals()));
     for (const auto& entry : entries) {
         const auto name = parse_journal_name(entry.name);

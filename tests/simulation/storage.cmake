@@ -1,0 +1,1 @@
+cess_test(simulation/storage_crash_test storage_test_support)
