@@ -256,6 +256,7 @@ net::awaitable<void> recovery::fence(older_journal& of) {
         ask.grace = late_answer_grace;
         ask.request = m_on.limits.request;
         ask.deadline = m_on.world.now() + m_on.limits.recovery;
+        ask.patient = true;
         ask.valid = valid;
         of.answers = co_await poll<storage::journal_state, storage::journal_ref>::run(*m_link, std::move(ask));
         co_return;
@@ -270,6 +271,7 @@ net::awaitable<void> recovery::fence(older_journal& of) {
     ask.grace = late_answer_grace;
     ask.request = m_on.limits.request;
     ask.deadline = m_on.world.now() + m_on.limits.recovery;
+    ask.patient = true;  // a silent member may be the only honest one that has the newest entries
     ask.valid = valid;
     of.answers = co_await poll<storage::journal_state, storage::fence_request>::run(*m_link, std::move(ask));
 }

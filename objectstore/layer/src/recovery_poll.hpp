@@ -5,13 +5,15 @@
 
 #include <core/net/task_group.hpp>
 
+#include <algorithm>
 #include <functional>
 #include <optional>
 
 namespace cess::layer {
 
 // `answers[i]` is what miner i validly answered. Retries those that fail, until `deadline`, or until `grace` after
-// `enough` of them answered. `valid` judges an answer.
+// `enough` of them answered; a `patient` poll then goes on waiting for whoever is silent, and gives up only those that
+// refuse the connection or gave no valid answer. `valid` judges an answer.
 template <class Reply, class Message>
 class poll {
 public:
@@ -24,6 +26,7 @@ public:
         net::duration grace{0};
         net::duration request{0};
         net::time_point deadline;
+        bool patient = false;
         judge valid;
     };
 
@@ -38,7 +41,7 @@ public:
 
 private:
     poll(miner_link& link, question ask, boost::asio::any_io_executor on)
-        : m_link(link), m_ask(std::move(ask)), m_answers(m_ask.miners.size()), m_tasks(std::move(on)) {}
+        : m_link(link), m_ask(std::move(ask)), m_answers(m_ask.miners.size()), m_gone(m_ask.miners.size(), false), m_tasks(std::move(on)) {}
 
     net::awaitable<void> one(std::size_t i) {
         const net::duration pause = std::chrono::milliseconds(100);
@@ -46,10 +49,13 @@ private:
             const auto until = std::min(m_ask.deadline, m_link.world().now() + m_ask.request);
             auto answer = co_await m_link.ask<Reply>(m_ask.miners[i], m_ask.method, m_ask.message, byte_view{}, until, net::lane::control);
             if (answer) {
+                m_gone[i] = true;
                 if (m_ask.valid(i, answer->message)) took(i, std::move(answer->message));
                 co_return;
             }
-            if (answer.error().code == errc::canceled) co_return;
+            const auto code = answer.error().code;
+            if (code == errc::canceled) co_return;
+            m_gone[i] = code != errc::timeout;
             auto slept = co_await m_link.world().sleep_for(pause);
             if (!slept) co_return;
         }
@@ -62,12 +68,17 @@ private:
     }
     net::awaitable<void> stop_at(net::time_point when) {
         auto slept = co_await m_link.world().sleep_until(when);
+        while (slept && m_ask.patient && m_link.world().now() < m_ask.deadline && !std::all_of(m_gone.begin(), m_gone.end(), [](bool gone) { return gone; })) {
+            const net::duration pause = std::chrono::milliseconds(50);
+            slept = co_await m_link.world().sleep_for(pause);
+        }
         if (slept) m_tasks.cancel();
     }
 
     miner_link& m_link;
     question m_ask;
     std::vector<std::optional<Reply>> m_answers;
+    std::vector<bool> m_gone;  // answered, or known to be down
     std::size_t m_count = 0;
     net::task_group m_tasks;
 };
