@@ -35,14 +35,20 @@ class connection final {
 public:
     connection(http_context& in, Stream stream, http_handle& handle) : m_in(in), m_stream(std::move(stream)), m_handle(handle) {}
 
+    // Also when a cancellation unwinds it: nobody may reach it any more.
+    ~connection() {
+        m_handle.close = nullptr;
+        m_handle.idle = false;
+    }
+    connection(const connection&) = delete;
+    connection& operator=(const connection&) = delete;
+
     net::awaitable<void> run() {
         m_handle.close = [this] { lowest().cancel(); };
-        if (co_await open()) {
-            while (co_await serve_one()) {
-            }
-            co_await close();
+        if (!co_await open()) co_return;
+        while (co_await serve_one()) {
         }
-        m_handle.close = nullptr;
+        co_await close();
     }
 
 private:
@@ -135,7 +141,14 @@ private:
             if (!co_await write(asio::buffer(text))) co_return false;
             co_return co_await send_stream(*reply.stream);
         }
+        // A long listing waits in memory for a slow reader, so it counts.
+        auto room = m_in.memory.take(reply.body.size());
+        if (!room) {
+            m_in.refused.add();
+            co_return false;
+        }
         if (!reply.bodyless) text.append(reply.body);
+        reply.body = std::string();
         co_return co_await write(asio::buffer(text));
     }
 

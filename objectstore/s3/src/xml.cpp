@@ -10,15 +10,15 @@ namespace {
 
 constexpr std::size_t delete_keys_max = 1000;
 constexpr std::size_t parts_max = 10000;
-// Of elements in one document, checked before it is parsed: pugixml needs ~100 bytes for each.
-constexpr std::size_t elements_max = 10 * parts_max;
+// Of tags in one document, counted before it is parsed: pugixml needs ~100 bytes for each element.
+constexpr std::size_t tags_max = 10 * parts_max;
 
 // No DTD, no processing instructions: entities other than XML's own five do not exist (pugixml never expands any).
 answer<pugi::xml_node> load(pugi::xml_document& to, std::string_view xml, std::string_view root) {
     if (xml.size() > xml_size_max) return failure(code::malformed_xml);
-    std::size_t elements = 0;
-    for (const char c : xml) elements += c == '<';
-    if (elements > 2 * elements_max) return failure(code::malformed_xml);
+    std::size_t tags = 0;
+    for (const char c : xml) tags += c == '<';
+    if (tags > tags_max) return failure(code::malformed_xml);
     const auto parsed = to.load_buffer(xml.data(), xml.size(), pugi::parse_default & ~pugi::parse_eol, pugi::encoding_utf8);
     const auto node = to.document_element();
     if (!parsed || node.name() != root) return failure(code::malformed_xml);
