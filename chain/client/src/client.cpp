@@ -4,6 +4,7 @@
 #include <core/net/deadline.hpp>
 #include <core/net/retry.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <deque>
 #include <functional>
@@ -16,6 +17,13 @@ constexpr std::size_t tickets_max = 32;           // transactions under way; oth
 constexpr std::uint64_t lifetime = 20'000;        // blocks that a transaction stays valid
 constexpr auto attempt_within = std::chrono::seconds(10);
 constexpr std::size_t listed_max = 1'000'000;     // entries that a list may grow to
+
+// A refusal's words come from one validator, unproved: for people, so only as one short printable line.
+std::string words_of(byte_view body) {
+    std::string out(as_text(body.first(std::min<std::size_t>(body.size(), 400))));
+    std::replace_if(out.begin(), out.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
+    return out;
+}
 
 // One stream of numbered transactions. The ledger takes a client's numbers in rising order, so whatever goes out at the
 // same time goes out under different client ids.
@@ -198,6 +206,7 @@ net::awaitable<result<bytes>> network_client::submit(const account& who, ledger:
     ledger::outcome outcome;
     const judge believe = [&](const net::reply& answer) -> result<void> {
         TRY(outcome, accept_outcome(answer.head, sent.body, digest));
+        if (outcome.code != errc::ok) outcome.what = words_of(answer.body);
         return {};
     };
     auto call = ask(method::submit, std::move(head), deadline, believe);

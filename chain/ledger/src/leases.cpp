@@ -23,7 +23,7 @@ void drop_older(volume_record& volume, term_number than) {
     std::erase_if(volume.leases, [&](const lease& l) { return l.term < than; });
 }
 
-constexpr std::uint64_t settled_with_a_root = 256;
+constexpr std::uint64_t settled_with_a_root = 64;
 
 result<void> check_head(const volume_record& volume, const root& head) {
     const auto wrong = [&](const char* why) { return error(errc::invalid, "root of volume " + volume.name + ": " + why); };

@@ -61,10 +61,20 @@ outcome apply(state& on, const signed_transaction& what, const context& at, sign
     now.digest = digest;
     now.height = at.height;
     now.expires = known ? std::max(known->expires, body.expires) : body.expires;
-    now.result = perform(on, body, at);
+    auto got = perform(on, body, at);
+    now.result = {got.code, {}, got.value};  // words are not part of the state, or rewording one would be a fork
     in.save(where, now);
     if (!known) in.mark(key::expiry(now.expires, body.account, body.client));
-    return now.result;
+    return got;
+}
+
+std::uint64_t weight_of(const transaction& what, std::size_t encoded_size) {
+    static constexpr std::uint64_t a_segment = 512;
+    std::uint64_t segments = 0;
+    if (const auto* step = std::get_if<reap>(&what.what)) segments = std::min(step->limit, limits::reap_max);
+    if (const auto* moved = std::get_if<commit_root>(&what.what)) segments = std::min(moved->dead.size(), limits::segments_max) + 64;
+    if (std::holds_alternative<delete_volume>(what.what)) segments = 256;
+    return encoded_size + segments * a_segment;
 }
 
 namespace list {

@@ -78,7 +78,7 @@ public:
     }
     result<void> reserve(volume_record& volume, std::uint64_t amount) {
         const auto available = totals().available();
-        if (amount > available) return error(errc::no_space, "the network has " + format_size(available) + " left, " + format_size(amount) + " were asked for");
+        if (amount > available) return error(errc::no_space, "the network has " + std::to_string(available / MiB) + " MiB left, " + std::to_string(amount / MiB) + " MiB were asked for");
         totals().reserved += amount;
         volume.reserved += amount;
         return {};

@@ -75,6 +75,16 @@ result<bool> record_follows(os::file& file, std::uint64_t from, std::uint64_t si
     }
 }
 
+// Whether the header at `offset`, damaged as its record is, is one of `height` whose record ends exactly at `size`.
+result<bool> ends_at(os::file& file, std::uint64_t offset, std::uint64_t size, block_height height) {
+    if (size - offset < header_size) return false;
+    bytes raw(header_size);
+    TRY(const auto got, file.read_at(offset, raw));
+    if (got != raw.size()) return false;
+    const auto head = wire::decode<header>(raw);
+    return head && head->mark == magic && head->height == height.value && offset + header_size + head->length == size;
+}
+
 std::optional<block_height> first_of(const std::string& name) {
     if (name.size() != 16 + suffix.size() || !name.ends_with(suffix)) return std::nullopt;
     block_height first;
@@ -135,7 +145,7 @@ result<block_log::file_index> block_log::scan(block_height first, bool last_file
         const block_height height{first.value + out.offsets.size()};
         if (!record || record->head.height != height.value) {
             if (!last_file) return error(errc::corrupt, path + ": block " + std::to_string(height.value) + " is damaged; restore the file");
-            CHECK_OK(cut_torn_tail(out, path, size));
+            CHECK_OK(cut_torn_tail(out, path, size, height));
             break;
         }
         out.offsets.push_back(out.end);
@@ -144,8 +154,14 @@ result<block_log::file_index> block_log::scan(block_height first, bool last_file
     return out;
 }
 
-result<void> block_log::cut_torn_tail(file_index& in, const std::string& path, std::uint64_t size) {
-    TRY(const bool follows, record_follows(*in.file, in.end + 1, size));
+result<void> block_log::cut_torn_tail(file_index& in, const std::string& path, std::uint64_t size, block_height height) {
+    // What a record holds was written by strangers, and may look like a record itself: none is searched for inside of one
+    // that says it is the last.
+    TRY(const bool last, ends_at(*in.file, in.end, size, height));
+    bool follows = false;
+    if (!last) {
+        TRY(follows, record_follows(*in.file, in.end + 1, size));
+    }
     if (follows) return error(errc::corrupt, path + ": damaged at byte " + std::to_string(in.end) + ", and sound blocks follow; restore the file");
     return in.file->truncate(in.end);  // durable with the next sync; until then it would only be cut again
 }

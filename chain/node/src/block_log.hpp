@@ -36,7 +36,7 @@ private:
     result<void> recover(block_height from, const visitor& visit);
     result<file_index> scan(block_height first, bool last_file);
     result<void> settle_tail();
-    result<void> cut_torn_tail(file_index& in, const std::string& path, std::uint64_t size);
+    result<void> cut_torn_tail(file_index& in, const std::string& path, std::uint64_t size, block_height height);
     result<void> start_file(block_height first);
     result<file_index*> index_of(block_height first);
     [[nodiscard]] std::string path_of(block_height first) const;

@@ -47,13 +47,13 @@ result<committed_block> single_validator::replayed(block_height height, byte_vie
     return committed_block{height, std::move(*decoded), true, encoded.size()};
 }
 
-result<void> single_validator::submit(ledger::signed_transaction what, std::size_t encoded_size) {
+result<void> single_validator::submit(ledger::signed_transaction what, std::uint64_t weight) {
     std::lock_guard lock(m_mutex);
     if (m_stopped) return error(errc::unavailable, "validator is stopping");
-    if (m_queue.size() >= m_limits.queue_transactions_max || m_queue_bytes + encoded_size > m_limits.queue_bytes_max)
+    if (m_queue.size() >= m_limits.queue_transactions_max || m_queue_weight + weight > m_limits.queue_bytes_max)
         return error(errc::exhausted, "too many transactions wait; try later");
-    m_queue.push_back({std::move(what), encoded_size});
-    m_queue_bytes += encoded_size;
+    m_queue.push_back({std::move(what), weight});
+    m_queue_weight += weight;
     (void)m_bell.try_send(true);  // full: it rings already
     return {};
 }
@@ -72,13 +72,13 @@ net::awaitable<result<committed_block>> single_validator::next() {
 
 std::vector<ledger::signed_transaction> single_validator::take_queued() {
     std::vector<ledger::signed_transaction> payload;
-    std::uint64_t size = 0;
+    std::uint64_t weight = 0;
     std::lock_guard lock(m_mutex);
     while (!m_queue.empty() && payload.size() < m_limits.block_transactions_max) {
         auto& first = m_queue.front();
-        if (!payload.empty() && size + first.size > m_limits.block_bytes_max) break;
-        size += first.size;
-        m_queue_bytes -= first.size;
+        if (!payload.empty() && weight + first.weight > m_limits.block_bytes_max) break;
+        weight += first.weight;
+        m_queue_weight -= first.weight;
         payload.push_back(std::move(first.what));
         m_queue.pop_front();
     }

@@ -23,7 +23,7 @@ public:
     using replay = std::function<result<void>(committed_block)>;
     static result<std::unique_ptr<single_validator>> open(const validator_dependencies& on, std::uint16_t author, place last, const replay& visit);
 
-    result<void> submit(ledger::signed_transaction what, std::size_t encoded_size) override;
+    result<void> submit(ledger::signed_transaction what, std::uint64_t weight) override;
     net::awaitable<result<committed_block>> next() override;
     void contribute(block_height height, signature over_certificate) override;
     result<bytes> encoded_block(block_height height) override { return m_log->read(height); }
@@ -33,7 +33,7 @@ public:
 private:
     struct queued {
         ledger::signed_transaction what;
-        std::size_t size;
+        std::uint64_t weight;  // ledger::weight_of
     };
     single_validator(const validator_dependencies& on, std::uint16_t author, place last);
     result<committed_block> replayed(block_height height, byte_view encoded);
@@ -52,7 +52,7 @@ private:
 
     mutable std::mutex m_mutex;
     std::deque<queued> m_queue;
-    std::uint64_t m_queue_bytes = 0;
+    std::uint64_t m_queue_weight = 0;
     std::optional<std::pair<block_height, signature>> m_contribution;
     bool m_stopped = false;
     net::bounded_channel<bool> m_bell{1};  // rung when the queue stops being empty

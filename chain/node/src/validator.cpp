@@ -12,7 +12,7 @@
 namespace cess::chain {
 namespace {
 
-constexpr std::uint64_t certify_every = 256;  // blocks, while the log is replayed
+constexpr std::uint64_t certify_blocks = 256, certify_bytes = 8 * MiB;  // while the log is replayed: what is not certified is in memory
 
 std::uint64_t microseconds(net::duration d) { return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(d).count()); }
 
@@ -48,8 +48,12 @@ private:
     void fail(error why);
 
     net::awaitable<net::reply> submit(node_id from, net::request what);
-    net::awaitable<result<bytes>> finalize(std::shared_ptr<ledger::signed_transaction> what, std::size_t size);
-    [[nodiscard]] std::optional<result<bytes>> answer_known(const ledger::transaction& body, const hash256& digest);
+    struct final_answer {
+        bytes proof;
+        std::string words;  // of a refusal, where they are known
+    };
+    net::awaitable<result<final_answer>> finalize(std::shared_ptr<ledger::signed_transaction> what, std::size_t size);
+    [[nodiscard]] std::optional<result<final_answer>> answer_known(const ledger::transaction& body, const hash256& digest);
     result<void> worth_ordering(const ledger::transaction& body);
     net::reply status(const net::request& what);
     net::awaitable<net::reply> block(net::request what);
@@ -80,10 +84,14 @@ private:
 
 result<void> validator_node::recover() {
     const auto at = m_machine->applied();
-    std::uint64_t replayed = 0;
+    std::uint64_t replayed = 0, since_blocks = 0, since_bytes = 0;
     const single_validator::replay apply = [&](committed_block next) -> result<void> {
         CHECK_OK(m_machine->apply(next));
-        return ++replayed % certify_every == 0 ? certify() : result<void>();
+        ++replayed;
+        since_bytes += next.encoded_size;
+        if (++since_blocks < certify_blocks && since_bytes < certify_bytes) return {};
+        since_blocks = since_bytes = 0;
+        return certify();
     };
     TRY(m_ordering, single_validator::open(m_on, m_author, {at.height, at.round, at.block_digest}, apply));
     if (replayed > 0 || !m_machine->certificate()) CHECK_OK(certify());
@@ -207,12 +215,13 @@ net::awaitable<net::reply> validator_node::submit(node_id from, net::request wha
         m_finality_us = m_finality_us == 0 ? took : (m_finality_us * 15 + took) / 16;
     }
     net::reply out;
-    out.head = std::move(*done);
+    out.head = std::move(done->proof);
+    out.body = to_bytes(done->words);
     co_return out;
 }
 
 // The proved client record, in which the outcome stands.
-net::awaitable<result<bytes>> validator_node::finalize(std::shared_ptr<ledger::signed_transaction> what, std::size_t size) {
+net::awaitable<result<validator_node::final_answer>> validator_node::finalize(std::shared_ptr<ledger::signed_transaction> what, std::size_t size) {
     if (what->body.network != m_network) co_return error(errc::permission, "transaction for another network");
     if (what->body.number == 0) co_return error(errc::invalid, "transaction numbers begin at 1");
     const auto digest = ledger::digest_of(what->body);
@@ -223,27 +232,30 @@ net::awaitable<result<bytes>> validator_node::finalize(std::shared_ptr<ledger::s
     if (!*holds) co_return error(errc::permission, "transaction: the account's signature does not hold");
     if (auto known = answer_known(what->body, digest)) co_return std::move(*known);
     CO_CHECK_OK(worth_ordering(what->body));
-    const auto enter = [this, what, size] { return m_ordering->submit(*what, size); };
+    const auto enter = [this, what, size] { return m_ordering->submit(*what, ledger::weight_of(what->body, size)); };
     auto wait = m_waiting.wait(digest, enter);
     auto timed = net::with_deadline<ledger::outcome>(m_on.world, std::move(wait), m_on.world.now() + m_on.limits.answer_within);
     auto outcome = co_await std::move(timed);
     if (!outcome) co_return std::move(outcome).error();
-    if (auto known = answer_known(what->body, digest)) co_return std::move(*known);
+    if (auto known = answer_known(what->body, digest)) {
+        if (*known) (*known)->words = std::move(outcome->what);
+        co_return std::move(*known);
+    }
     if (outcome->code != errc::ok) co_return error(outcome->code, outcome->what);  // refused before it counted as the account's
     co_return error(errc::conflict, "transaction: its client has gone on");
 }
 
 // The answer if the transaction, or a later one of its client, was applied already.
-std::optional<result<bytes>> validator_node::answer_known(const ledger::transaction& body, const hash256& digest) {
+std::optional<result<validator_node::final_answer>> validator_node::answer_known(const ledger::transaction& body, const hash256& digest) {
     auto proved = m_machine->prove(ledger::key::client(body.account, body.client));
-    if (!proved) return result<bytes>(std::move(proved).error());
+    if (!proved) return result<final_answer>(std::move(proved).error());
     if (!proved->value) return std::nullopt;
     const auto record = wire::decode<ledger::client_record>(*proved->value);
-    if (!record) return result<bytes>(error(errc::corrupt, "client record"));
+    if (!record) return result<final_answer>(error(errc::corrupt, "client record"));
     if (body.number > record->number) return std::nullopt;
-    if (body.number == record->number && record->digest == digest) return result<bytes>(wire::encode(*proved));
-    if (body.number == record->number) return result<bytes>(error(errc::conflict, "transaction: its number was used for another one"));
-    return result<bytes>(error(errc::conflict, "transaction: older than its client's last one"));
+    if (body.number == record->number && record->digest == digest) return result<final_answer>(final_answer{wire::encode(*proved), {}});
+    if (body.number == record->number) return result<final_answer>(error(errc::conflict, "transaction: its number was used for another one"));
+    return result<final_answer>(error(errc::conflict, "transaction: older than its client's last one"));
 }
 
 result<void> validator_node::worth_ordering(const ledger::transaction& body) {

@@ -88,7 +88,8 @@ private:
                 all.push_back(place{id, std::move(done)});
             }
             if (!alone) return;  // it is under way already
-            if (auto entered = enter(); !entered) on->give_up(digest, id, std::move(entered).error());
+            if (auto entered = enter(); !entered)  // those who came meanwhile relied on this one
+                for (auto& waiting : on->take(digest)) waiting.done(answer(error(entered.error())));
         }
     };
     std::shared_ptr<state> m_state = std::make_shared<state>();

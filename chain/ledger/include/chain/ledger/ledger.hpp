@@ -21,8 +21,12 @@ enum class signature_is { unknown, verified };
 
 // Applies `what`. A refused transaction changes nothing but its client's record, and one that cannot be told to be the
 // account's own (network, signature, expiry, order of numbers) changes nothing at all. The same (account, client,
-// number) again answers the recorded outcome.
+// number) again answers the recorded outcome, without its words.
 outcome apply(state& on, const signed_transaction& what, const context& at, signature_is sig = signature_is::unknown);
+
+// How much state a transaction may change, in bytes, roughly: what a block's size is counted by, so that short
+// transactions with large effects (reap, deaths) do not make long blocks.
+[[nodiscard]] std::uint64_t weight_of(const transaction& what, std::size_t encoded_size);
 
 // Listings for people and for placement. All in order of keys, after a cursor.
 namespace list {

@@ -20,7 +20,7 @@ public:
     virtual ~ordering() = default;
     // Takes a transaction whose signature was verified; any thread. It will come out in a block, unless this node dies
     // first. errc::exhausted past the queue's bounds, errc::unavailable once stopped or failed.
-    virtual result<void> submit(ledger::signed_transaction what, std::size_t encoded_size) = 0;
+    virtual result<void> submit(ledger::signed_transaction what, std::uint64_t weight) = 0;
     // The next block, already durable; waits without end until there is one. One caller at a time.
     virtual net::awaitable<result<committed_block>> next() = 0;
     // This node's signature over the certificate of `height`, to travel in a later block.

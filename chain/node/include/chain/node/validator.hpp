@@ -17,7 +17,7 @@ namespace cess::chain {
 
 struct validator_limits {
     std::size_t queue_transactions_max = 8192;          // waiting to be ordered
-    std::uint64_t queue_bytes_max = 64 * MiB;
+    std::uint64_t queue_bytes_max = 64 * MiB;           // by ledger::weight_of, as are blocks
     std::size_t block_transactions_max = 1024;
     std::uint64_t block_bytes_max = 3 * MiB;            // a block fits one reply
     std::size_t requests_a_peer_max = 128;              // transactions of one peer under way
