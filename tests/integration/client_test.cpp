@@ -66,7 +66,7 @@ struct house {
         std::string all = "\"consensus.toml\"";
         for (unsigned i = 1; i <= 4; ++i) {
             const auto name = "storage" + std::to_string(i);
-            write(name, "role = \"storage\"\ndirectory = \"" + name + "\"\ncapacity = \"1GiB\"\ndisk_reserve = 0\nfree_horizon = \"1s\"\n");
+            write(name, "role = \"storage\"\ndirectory = \"" + name + "\"\ncapacity = \"8GiB\"\ndisk_reserve = 0\nfree_horizon = \"1s\"\n");
             all += ", \"" + name + ".toml\"";
         }
         std::ofstream(dir.path + "/all.toml") << "nodes = [" << all << "]\n";

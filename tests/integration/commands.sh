@@ -40,7 +40,7 @@ cess volume info disk | grep -q '10 GiB' || fail "volume info"
 cess volume rename disk device > /dev/null
 cess volume resize device 20G > /dev/null
 cess volume info device --json | python3 -c 'import json, sys; assert json.load(sys.stdin)["size"] == 20 << 30'
-expect 1 'shrink' cess volume resize device 1G
+expect 2 'shrink' cess volume resize device 1G
 cess snapshot create files@now > /dev/null
 cess snapshot list files | grep -q 'files@now' || fail "snapshot list"
 cess clone files@now copy > /dev/null

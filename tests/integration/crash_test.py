@@ -94,7 +94,10 @@ class Mount:
         self.possible = {}  # file: what the last write under way would have made it
         run("cess", "volume", "create", "files", "--type", "fs")
 
-    def start(self):
+    def launch(self):
+        pass
+
+    def ready(self):
         subprocess.run(["umount", "-l", self.at], stderr=subprocess.DEVNULL)
         run("cessfs", "files", str(self.at), "-o", "force")
 
@@ -182,10 +185,12 @@ class Device:
         self.since = []  # (block, data) in order, since the last acknowledged flush
         run("cess", "volume", "create", "disk", "--type", "block", "--size", str(self.blocks * self.block))
 
-    def start(self):
+    def launch(self):
         self.socket.unlink(missing_ok=True)
         self.process = subprocess.Popen(["nbdkit", "-f", "-U", str(self.socket), str(BIN / "nbdkit-cess-plugin.so"), "volume=disk", "force=true"],
                                         stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+
+    def ready(self):
         import nbd
         end = time.monotonic() + WAIT
         while True:
@@ -261,8 +266,10 @@ class Gateway:
             aws_secret_access_key=self.keys["AWS_SECRET_ACCESS_KEY"],
             config=botocore.config.Config(retries={"max_attempts": 0}, connect_timeout=5, read_timeout=WAIT, s3={"addressing_style": "path"}))
 
-    def start(self):
+    def launch(self):
         self.process = subprocess.Popen(["cess-gateway", "--listen", f"127.0.0.1:{self.port}"], stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+
+    def ready(self):
         self.s3 = self.client()
         end = time.monotonic() + WAIT
         while True:
@@ -361,13 +368,14 @@ def bring_back(network, faces, dead):
 
     def one(face):
         try:
-            face.start()
+            face.ready()
             face.verify()
         except Exception as error:
             failures.append(f"{face.name}: {error}")
 
     for face in faces:
         if face.name in dead:
+            face.launch()  # from the main thread: `nbdkit -f` ends with the thread that started it
             threads.append(threading.Thread(target=one, args=(face,)))
     for t in threads:
         t.start()
@@ -381,6 +389,7 @@ def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(4), "little"))
     arguments.add_argument("--crashes", type=int, default=50)
+    arguments.add_argument("--faces", default="mount,device,gateway", help="which to use")
     arguments.add_argument("--keep", action="store_true", help="keep the network's directory")
     how = arguments.parse_args()
     work = pathlib.Path(tempfile.mkdtemp(prefix="cess-crash-"))
@@ -395,9 +404,9 @@ def main():
     try:
         network = Network(work)
         for make in (Mount, Device, Gateway):
-            faces.append(make(work, how.seed))
-        for face in faces:
-            face.start()
+            if make.name in how.faces.split(","):
+                faces.append(make(work, how.seed))
+        bring_back(network, faces, {face.name for face in faces})
         for crash in range(1, how.crashes + 1):
             writers = [Writer(face, counter) for face in faces]
             for w in writers:
@@ -427,8 +436,8 @@ def main():
             for face in faces:
                 if face.name not in dead:
                     face.verify()
-        for name in ("files", "disk", "bucket"):
-            run("cess", "fsck", name, timeout=300)
+        for volume in run("cess", "volume", "list").stdout.splitlines()[1:]:
+            run("cess", "fsck", volume.split()[0], timeout=300)
         say(f"passed: {how.crashes} crashes, writes {counter}")
         status = 0
     except Failure as failure:

@@ -210,6 +210,18 @@ TEST_CASE("the reservation is the limit, and can be extended") {
     CHECK(session.put_segment(house.keys(), house.spec(2), noise(2, 400'000)).has_value());
 }
 
+TEST_CASE("a network with less space than asked for still gives the volume away") {
+    layer_house house;
+    auto owner = house.new_owner();
+    layer::layer::open_options how;
+    how.reservation = 1 * TiB;
+    how.force = true;
+    auto taken = owner->layer->take(house.account(), house.volume(), owner->session, how);
+    REQUIRE(taken.has_value());
+    CHECK(taken->holder->reservation_left() < 1 * TiB);
+    CHECK(taken->holder->put_segment(house.keys(), house.spec(1), noise(1, 100'000)).has_value());
+}
+
 TEST_CASE("what was appended is there after the owner died, entries larger than a request included") {
     layer_house house;
     std::vector<bytes> sent;
