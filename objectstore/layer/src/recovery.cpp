@@ -212,8 +212,14 @@ net::awaitable<result<void>> recovery::acquire(ledger::volume_record before, std
     take.reservation = m_how.reservation;
     take.journal_salt = m_on.world.random().id<salt256>();
     const auto salt = take.journal_salt;
-    ledger::action what = std::move(take);
-    auto submitted = co_await m_on.ledger.submit(m_who, std::move(what), m_on.world.now() + m_on.limits.ledger);
+    ledger::action first = take;
+    auto submitted = co_await m_on.ledger.submit(m_who, std::move(first), m_on.world.now() + m_on.limits.ledger);
+    // A nearly full network grants what is left, nothing at worst: reading must go on there.
+    while (!submitted && submitted.error().code == errc::no_space && take.reservation > 0) {
+        take.reservation = take.reservation > 64 * MiB ? take.reservation / 4 : 0;
+        ledger::action less = take;
+        submitted = co_await m_on.ledger.submit(m_who, std::move(less), m_on.world.now() + m_on.limits.ledger);
+    }
     const bool fate_unknown = !submitted && (submitted.error().code == errc::unavailable || submitted.error().code == errc::timeout);
     if (!submitted && !fate_unknown) co_return std::move(submitted).error().with_context("take the lease");
     CO_TRY(m_record, co_await read_record());
