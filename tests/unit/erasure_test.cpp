@@ -1,6 +1,7 @@
 // ISA-L's kernels with Jerasure's matrix give Jerasure's bytes, and any k fragments restore everything.
 #include <core/base/random.hpp>
 #include <core/erasure/codec.hpp>
+#include <core/erasure/crc32c.hpp>
 
 #include <jerasure.h>
 #include <reed_sol.h>
@@ -105,4 +106,11 @@ TEST_CASE("a geometry is written K+M") {
     CHECK(erasure::parse_geometry("1+0").value() == geometry{1, 0});
     for (const auto* bad : {"", "4", "+", "4+", "+2", "0+1", "33+1", "4+17", "4+2 ", " 4+2", "-4+2", "4+2+1", "256+1"})
         CHECK(erasure::parse_geometry(bad).error() == errc::invalid);
+}
+
+TEST_CASE("CRC-32C gives RFC 3720's sums, in one piece and in many") {
+    const bytes zeros(32, std::byte{0});
+    CHECK(~erasure::crc32c(~0U, zeros) == 0x8a9136aaU);
+    CHECK(~erasure::crc32c(~0U, as_view("123456789")) == 0xe3069283U);
+    CHECK(erasure::crc32c(erasure::crc32c(7, as_view("12345")), as_view("6789")) == erasure::crc32c(7, as_view("123456789")));
 }

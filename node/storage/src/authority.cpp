@@ -42,7 +42,9 @@ result<void> authority::load() {
 
 result<std::optional<bytes>> authority::check(const ledger::proved_record& record) const {
     const std::lock_guard lock(m_trust_mutex);
-    return m_trust.check(record);
+    TRY(auto value, m_trust.check(record));
+    if (record.certificate.body.next != m_trust.now()) CHECK_OK(m_trust.follow(record.certificate));
+    return value;
 }
 
 network_id authority::network() const {

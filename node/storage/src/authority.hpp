@@ -72,7 +72,7 @@ private:
 
     const setting m_how;
     mutable std::mutex m_trust_mutex;
-    ledger::trust m_trust;
+    mutable ledger::trust m_trust;  // follows committee handovers
     std::array<std::mutex, 16> m_shards;  // one writer a volume's file
     mutable std::mutex m_mutex;
     std::map<volume_id, known_volume> m_known;

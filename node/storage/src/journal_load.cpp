@@ -98,8 +98,7 @@ result<void> journal::forget_headless(const std::string& path, os::file& on) {
         m_damage = error(errc::corrupt, "journal file " + path + " has lost its header");
         return {};
     }
-    CHECK_OK(m_how.disk.remove(path));
-    CHECK_OK(m_how.disk.sync_directory(m_how.directory));
+    CHECK_OK(m_how.disk.remove(path));  // should it come back, it is as headless as before; any later file's sync settles it
     if (m_files.empty()) return {};
     auto& f = m_files.back();
     TRY(auto tail, m_how.disk.open(path_of(f), os::open_mode::read_write));

@@ -1,8 +1,7 @@
 #include "journal_records.hpp"
 
 #include <core/crypto/crypto.hpp>
-
-#include <isa-l/crc.h>
+#include <core/erasure/crc32c.hpp>
 
 #include <numeric>
 
@@ -13,11 +12,6 @@ constexpr std::uint32_t file_magic = 0x4c4a5343;    // "CSJL"
 constexpr std::uint32_t record_magic = 0x524a5343;  // "CSJR"
 constexpr std::uint32_t layout_version = 1;
 constexpr std::size_t group_size_max = 64 + 4 * journal_entries_max + signature::size;
-
-// CRC-32C.
-std::uint32_t crc(std::uint32_t seed, byte_view data) {
-    return crc32_iscsi(reinterpret_cast<unsigned char*>(const_cast<std::byte*>(data.data())), static_cast<int>(data.size()), seed);
-}
 
 // The head without its sum.
 bytes encode_head(const record_head& head) {
@@ -59,7 +53,7 @@ bytes encode_record(std::uint32_t seed, const journal_record& record, byte_view 
     head.synced = record.synced;
     head.chain = record.chain;
     auto out = encode_head(head);
-    const auto sum = crc(crc(crc(seed, out), group), payloads);
+    const auto sum = erasure::crc32c(erasure::crc32c(erasure::crc32c(seed, out), group), payloads);
     wire::encoder tail;
     tail(sum);
     append(out, tail.view());
@@ -87,7 +81,7 @@ result<journal_record> decode_record(std::uint32_t seed, const record_head& head
     constexpr std::size_t summed = 4 * sizeof(std::uint32_t) + hash256::size + sizeof(std::uint64_t);
     static_assert(summed + sizeof(std::uint32_t) <= journal_record_head);
     if (content.size() != head.content_size() || raw_head.size() < summed) return error(errc::corrupt, "journal record is cut short");
-    if (crc(crc(seed, raw_head.first(summed)), content) != head.sum) return error(errc::corrupt, "journal record does not match its checksum");
+    if (erasure::crc32c(erasure::crc32c(seed, raw_head.first(summed)), content) != head.sum) return error(errc::corrupt, "journal record does not match its checksum");
     auto group = wire::decode<stored_group>(content.first(head.group_size));
     if (!group || group->lengths.empty()) return error(errc::corrupt, "journal record has no group");
     const auto payload = std::accumulate(group->lengths.begin(), group->lengths.end(), std::uint64_t{0});

@@ -63,12 +63,12 @@ public:
     admission& operator=(const admission&) = delete;
     ~admission() {
         if (!m_open) return;
-        net::resumption<result<void>> last;
+        std::vector<net::resumption<result<void>>> told;
         {
             const std::lock_guard lock(m_at->gate);
-            if (--m_at->running == 0) last = std::move(m_at->drained);
+            if (--m_at->running == 0) told.swap(m_at->drained);
         }
-        if (last) last(result<void>());
+        for (auto& waiting : told) waiting(result<void>());
     }
     [[nodiscard]] bool open() const noexcept { return m_open; }
 
@@ -82,7 +82,7 @@ struct draining {
     void operator()(net::resumption<result<void>> done) {
         std::unique_lock lock(at->gate);
         if (at->running > 0) {
-            at->drained = std::move(done);
+            at->drained.push_back(std::move(done));
             return;
         }
         lock.unlock();

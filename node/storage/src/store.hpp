@@ -33,11 +33,11 @@ struct store {
     const boost::asio::any_io_executor strand;
     net::task_group tasks;
 
-    // Requests under way, and whoever waits for the last.
+    // Requests under way, and who waits for the last of them.
     std::mutex gate;
     bool closed = false;
     std::size_t running = 0;
-    net::resumption<result<void>> drained;
+    std::vector<net::resumption<result<void>>> drained;
 
     [[nodiscard]] miner_status status() const;
     void publish_status();  // to the gauges

@@ -13,7 +13,7 @@ constexpr unsigned fragment_directories = 256;
 result<bool> holds_something(os::file_system& disk, const store_paths& paths) {
     TRY(const auto entries, disk.list(paths.root()));
     for (const auto& entry : entries) {
-        if (entry.name == "lock" || entry.name.starts_with("store.tmp-")) continue;
+        if (entry.name == "lock" || entry.name == "lost+found" || entry.name.starts_with("store.tmp-")) continue;
         const auto path = paths.root() + "/" + entry.name;
         const bool ours = path == paths.fragments() || path == paths.journals() || path == paths.volumes() || path == paths.unfinished();
         if (!ours || !entry.is_directory) return true;

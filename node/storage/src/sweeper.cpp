@@ -36,8 +36,10 @@ std::size_t sweeper::backlog() const {
 }
 
 result<void> sweeper::learn_freed(std::vector<std::pair<segment_id, volume_id>> segments, net::time_point now) {
+    // With a ledger to ask, every freed segment is found there: what strangers send can then not crowd it out.
+    if (m_on.on.ledger) return {};
     const std::lock_guard lock(m_mutex);
-    if (m_freed.size() >= 2 * freed_batches_max) return error(errc::exhausted, "too many freed segments wait for their horizon");
+    if (m_freed.size() >= freed_batches_max) return error(errc::exhausted, "too many freed segments wait for their horizon");
     m_freed.push_back({std::move(segments), std::nullopt, now});
     return {};
 }

@@ -15,7 +15,8 @@ public:
     explicit sweeper(store& of) : m_on(of) {}
     result<void> load();  // at open: where in the order of freed segments it was
 
-    // Segments that the ledger has freed: deleted once the horizon has passed. errc::exhausted past a bound.
+    // Segments that the ledger has freed, as an owner shows them to a miner that has no ledger to ask: deleted once the
+    // horizon has passed. errc::exhausted past a bound.
     result<void> learn_freed(std::vector<std::pair<segment_id, volume_id>> segments, net::time_point now);
     [[nodiscard]] std::size_t backlog() const;
 
