@@ -240,6 +240,18 @@ TEST_CASE("damage in the middle of the log stops the validator instead of losing
     }
 }
 
+TEST_CASE("a refusal reaches the client with its words") {
+    chain_run on(10);
+    REQUIRE(on.start().has_value());
+    on.submit(0, 1min);
+    on.world.run_for(1s);
+    ledger::action again = chain_run::creation(0);
+    const auto refused = on.world.run(on.client->submit(on.account, std::move(again), on.world.now() + 10s));
+    REQUIRE_FALSE(refused.has_value());
+    CHECK(refused.error().code == errc::conflict);
+    CHECK(refused.error().what.find("choose another") != std::string::npos);
+}
+
 TEST_CASE("a failed disk stops the validator with its reason; reads go on") {
     chain_run on(5);
     REQUIRE(on.start().has_value());

@@ -100,6 +100,30 @@ TEST_CASE("a repeated transaction answers what it answered, refusals included, a
     CHECK(on.volume(ledger_bench::volume_named("v")).term.value == 1);
 }
 
+TEST_CASE("the words of a refusal are no part of the state") {
+    ledger_bench on;
+    const auto body = on.make_body(on.owner, on.creation("-"));
+    const auto refused = on.send(sign(on.owner, body));
+    CHECK(refused.code == errc::invalid);
+    CHECK_FALSE(refused.what.empty());
+    const auto record = on.find<client_record>(key::client(body.account, body.client));
+    REQUIRE(record.has_value());
+    CHECK(record->result.code == errc::invalid);
+    CHECK(record->result.what.empty());
+}
+
+TEST_CASE("short transactions with large effects weigh as much as they change") {
+    ledger_bench on;
+    transaction light = on.make_body(on.owner, on.creation("v")), heavy = light;
+    heavy.what = reap{{}, limits::reap_max};
+    CHECK(weight_of(light, 300) == 300);
+    CHECK(weight_of(heavy, 100) >= 1 * MiB);
+    heavy.what = reap{{}, ~std::uint32_t{0}};
+    CHECK(weight_of(heavy, 100) < 4 * MiB);
+    heavy.what = delete_volume{};
+    CHECK(weight_of(heavy, 100) > 64 * KiB);
+}
+
 TEST_CASE("numbers may leave gaps, never go back, and never name two transactions") {
     ledger_bench on;
     auto body = on.make_body(on.owner, on.creation("a"));
