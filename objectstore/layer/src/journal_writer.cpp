@@ -231,7 +231,7 @@ net::awaitable<result<void>> journal_writer::copy_page(std::size_t which) {
     message.bytes_max = m_how.limits.page_bytes;
     const auto deadline = m_world.now() + m_how.limits.request;
     CO_TRY(auto page, co_await m_link->ask<storage::journal_read_reply>(m_members[*source].miner, storage::method::journal_read, message,
-                                                                       byte_view{}, deadline, net::lane::bulk));
+                                                                       byte_view(), deadline, net::lane::bulk));
     byte_view body = page.body;
     for (const auto& stored : page.message.groups) {
         const auto* found = mark_at(stored.first);
@@ -376,7 +376,7 @@ net::awaitable<result<void>> journal_writer::trim_at(node_id miner) {
     if (!certificate) co_return error(errc::lease_required, "no certificate to trim by");
     storage::trim_request message;
     message.volume = *certificate;
-    auto answer = co_await m_link->ask<storage::empty_reply>(miner, storage::method::journal_trim, std::move(message), byte_view{},
+    auto answer = co_await m_link->ask<storage::empty_reply>(miner, storage::method::journal_trim, std::move(message), byte_view(),
                                                              m_world.now() + m_how.limits.request, net::lane::control);
     if (!answer) co_return std::move(answer).error();
     co_return result<void>();

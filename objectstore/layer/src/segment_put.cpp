@@ -23,7 +23,7 @@ public:
     net::awaitable<result<void>> run(storage::put_request what) {
         CO_CHECK_OK(co_await m_link.keep_informed(m_miner, m_deadline));  // of the reservation as it is now
         if (m_fragment.size() <= chunk_size) co_return co_await whole(std::move(what));
-        auto begun = co_await m_link.ask<storage::put_handle>(m_miner, storage::method::put_begin, std::move(what), byte_view{}, m_deadline, net::lane::control);
+        auto begun = co_await m_link.ask<storage::put_handle>(m_miner, storage::method::put_begin, std::move(what), byte_view(), m_deadline, net::lane::control);
         if (!begun) co_return std::move(begun).error();
         m_handle = begun->message.handle;
         if (m_handle == 0) co_return result<void>();  // it has it already
@@ -33,7 +33,7 @@ public:
         if (m_sent < m_fragment.size()) co_return error(errc::canceled, "upload given up");
         storage::put_handle end;
         end.handle = m_handle;
-        auto done = co_await m_link.ask<storage::empty_reply>(m_miner, storage::method::put_commit, end, byte_view{}, m_deadline, net::lane::bulk);
+        auto done = co_await m_link.ask<storage::empty_reply>(m_miner, storage::method::put_commit, end, byte_view(), m_deadline, net::lane::bulk);
         if (!done) co_return std::move(done).error();
         co_return result<void>();
     }

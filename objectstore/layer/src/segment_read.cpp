@@ -215,7 +215,7 @@ net::awaitable<result<bytes>> read_fragment(read_context on, segment_ptr segment
     what.with_proof = proven;
     on.count.requests.add();
     const auto until = std::min(deadline, on.world.now() + on.limits.request);
-    auto answer = co_await on.link.ask<storage::get_reply>(miner, storage::method::get, what, byte_view{}, until, net::lane::bulk);
+    auto answer = co_await on.link.ask<storage::get_reply>(miner, storage::method::get, what, byte_view(), until, net::lane::bulk);
     if (!answer) {
         const auto code = answer.error().code;
         if (code == errc::not_found || code == errc::corrupt) {
