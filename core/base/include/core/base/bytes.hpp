@@ -47,10 +47,20 @@ inline byte_view as_view(std::string_view text) noexcept { return std::as_bytes(
 inline std::string_view as_text(byte_view view) noexcept {
     return {reinterpret_cast<const char*>(view.data()), view.size()};
 }
-inline bytes to_bytes(byte_view view) { return {view.begin(), view.end()}; }
+// By memcpy: the vector's own copy goes through the allocator byte by byte.
+inline void append(bytes& to, byte_view from) {
+    if (from.empty()) return;
+    const auto end = to.size();
+    to.resize(end + from.size());
+    std::memcpy(to.data() + end, from.data(), from.size());
+}
+inline bytes to_bytes(byte_view view) {
+    bytes copy;
+    append(copy, view);
+    return copy;
+}
 inline bytes to_bytes(std::string_view text) { return to_bytes(as_view(text)); }
 inline std::string to_string(byte_view view) { return std::string(as_text(view)); }
-inline void append(bytes& to, byte_view from) { to.insert(to.end(), from.begin(), from.end()); }
 inline bool equal(byte_view a, byte_view b) noexcept {
     return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size()) == 0);
 }

@@ -171,8 +171,7 @@ private:
     template <class Tag>
     void get(strong_number<Tag>& number) { get(number.value); }
     void get(bytes& run) {
-        const auto view = take(count());
-        run.assign(view.begin(), view.end());
+        run = to_bytes(take(count()));
     }
     void get(std::string& text) { text = cess::to_string(take(count())); }
     template <class T>
