@@ -418,12 +418,7 @@ public:
         what.reservation = how.reservation;
         what.journal_salt = system_random().id<salt256>();
         for (const auto& miner : m_of.miners) what.members.push_back({miner, incarnation_id::from(miner.view())});
-        auto taken = m_of.submit(who, what);
-        if (!taken && taken.error().code == errc::no_space) {
-            what.reservation = 32 * MiB;
-            taken = m_of.submit(who, what);
-        }
-        if (!taken) return taken.error();
+        CHECK_OK(m_of.submit(who, what));
         ownership out;
         out.record = m_of.volume(id);
         auto& journal = m_of.journals[id];

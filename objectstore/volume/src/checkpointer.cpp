@@ -302,7 +302,7 @@ result<void> checkpointer::anchor_view(job& j) {
         what.size = snapshot.size;
         what.created_unix = snapshot.created_unix;
         what.added = j.added;
-        what.rotated = j.rotated;
+        if (!j.rotated.empty()) what.rotated = {j.rotated.back()};  // the ledger appends it
         j.asked = true;
         auto done = m_of.holder.create_view(std::move(what));
         if (!done && (fate_unknown(done.error()) || done.error().code == errc::fenced || done.error().code == errc::no_space)) return done.error();

@@ -59,7 +59,7 @@ private:
         std::vector<ledger::segment_record> added;
         std::vector<ledger::segment_death> dead;
         std::vector<stored_file> files;
-        std::vector<ledger::wrapped_key> rotated;
+        std::vector<ledger::wrapped_key> rotated;        // the whole keyring with the new key last
         std::optional<layer::keyring> rotated_ring;
         bool view_anchored = false;
         bool view_refused = false;

@@ -264,9 +264,9 @@ void engine::upkeep() {
         lock.unlock();
         upkeep_step();
         if (clock::now() >= next_space) {
-            m_space->keep_ahead();
+            const bool ahead = m_space->keep_ahead();
             if (m_free_asked.exchange(false)) refresh_network_free();
-            next_space = clock::now() + space_period;
+            next_space = clock::now() + (ahead ? space_period : space_period * 6);  // an absent ledger costs this thread its deadline
         }
         lock.lock();
     }

@@ -176,7 +176,7 @@ void journal::run() {
         if (due && !s.gathering && s.under_way < depth_max)
             gather(lock, true);
         else
-            s.attention.wait_for(lock, due ? std::chrono::milliseconds(1) : half);
+            s.attention.wait_for(lock, due ? std::chrono::milliseconds(5) : half);
     }
     if (!s.failure || s.stop) return;
     const auto why = *s.failure;
@@ -281,10 +281,13 @@ void journal::append(gathered&& what) {
         size += run.length;
     }
     const auto head = wire::encode(what.header);
-    bytes entry;
-    entry.reserve(head.size() + size);
-    cess::append(entry, head);
-    for (const auto& run : what.payload) cess::append(entry, run.buffer->view(run.offset, run.length));
+    bytes entry(head.size() + size);
+    std::memcpy(entry.data(), head.data(), head.size());
+    auto* to = entry.data() + head.size();
+    for (const auto& run : what.payload) {
+        std::memcpy(to, run.buffer->at(run.offset), run.length);
+        to += run.length;
+    }
     m_to.append(std::move(entry), [state = m_shared, last = what.last, located](result<void> how) { state->done(how, last, located); });
 }
 

@@ -160,14 +160,28 @@ result<std::vector<ledger::segment_death>> outdated(layer::layer& on, const laye
     return dead;
 }
 
+// A full network must not keep a volume from being read, and emptied: the less there is, the less is reserved.
+result<layer::layer::ownership> take(layer::layer& on, const chain::account& who, volume_id id, const crypto::signing_key& session_key,
+                                     const settings& how) {
+    constexpr std::uint64_t reservations[] = {4 * GiB, 256 * MiB, 32 * MiB, 0};
+    error refused;
+    for (const auto reservation : reservations) {
+        layer::layer::open_options options;
+        options.endpoint = how.endpoint;
+        options.force = how.force;
+        options.reservation = reservation;
+        auto owned = on.take(who, id, session_key, std::move(options));
+        if (owned || owned.error().code != errc::no_space) return owned;
+        refused = std::move(owned).error();
+    }
+    return refused;
+}
+
 }  // namespace
 
 result<engine::opened> recover(layer::layer& on, const chain::account& who, const ledger::volume_record& which,
                                const crypto::signing_key& session_key, const settings& how) {
-    layer::layer::open_options options;
-    options.endpoint = how.endpoint;
-    options.force = how.force;
-    TRY(auto owned, on.take(who, which.id, session_key, std::move(options)));
+    TRY(auto owned, take(on, who, which.id, session_key, how));
     const auto began = std::chrono::steady_clock::now();
     engine::opened out;
     out.holder = std::move(owned.holder);

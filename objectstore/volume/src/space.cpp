@@ -41,9 +41,9 @@ result<void> space::extend(std::uint64_t need) {
     return error(m_refusal.code, "room for more data: " + m_refusal.what);
 }
 
-void space::keep_ahead() {
+bool space::keep_ahead() {
     const auto need = expanded(m_pool.unstored_bytes()) + comfortable;
-    if (m_holder.reservation_left() < need) (void)extend(need);
+    return m_holder.reservation_left() >= need || extend(need).has_value();
 }
 
 }  // namespace cess::volume

@@ -10,7 +10,7 @@ class space {
 public:
     space(layer::session& holder, const buffer_pool& pool, ledger::shape geometry) : m_holder(holder), m_pool(pool), m_geometry(geometry) {}
     [[nodiscard]] result<void> admit(std::uint64_t plain);
-    void keep_ahead();  // in the background
+    bool keep_ahead();  // in the background; false if the ledger gave no more
 
 private:
     [[nodiscard]] std::uint64_t expanded(std::uint64_t plain) const noexcept;
