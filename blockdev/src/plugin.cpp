@@ -2,10 +2,12 @@
 #include <blockdev/exports.hpp>
 #include <core/base/log.hpp>
 
-#include <climits>
 #include <cerrno>
-#include <cstdlib>
+#include <climits>
+#include <cstdio>
+#include <filesystem>
 #include <new>
+#include <utility>
 
 #define NBDKIT_API_VERSION 2
 #include <nbdkit-plugin.h>
@@ -75,11 +77,7 @@ int config(const char* key, const char* value) {
 int get_ready() {
     return guard([]() -> result<void> {
         TRY(const auto found, client::find_config(g_options.conf));
-        // nbdkit changes to / when it goes into the background.
-        char* absolute = nbdkit_realpath(found.c_str());
-        if (!absolute) return error(errc::not_found, "configuration " + found);
-        g_options.conf = absolute;
-        std::free(absolute);
+        g_options.conf = std::filesystem::absolute(found).string();  // nbdkit changes to / when it goes into the background
         return exports::rehearse(g_options);
     });
 }

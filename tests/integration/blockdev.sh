@@ -57,10 +57,10 @@ probe=disk serve "$work/all.sock"
 nbdinfo --list "$(uri "$work/all.sock")" > "$work/list"
 grep -q 'export="disk"' "$work/list" && grep -q 'export="disk@one"' "$work/list" || fail "exports: $(cat "$work/list")"
 starts_with "$(uri "$work/all.sock" disk@one)" "$work/random" || fail "the snapshot changed"
-[ "$(nbdsh -u "$(uri "$work/all.sock" disk)" -c 'print(h.pread(4, 0).decode())')" = 'new!' ] || fail "the head lost its write"
+[ "$(nbdsh -u "$(uri "$work/all.sock" disk)" -c 'print(h.pread(512, 0)[:4].decode())')" = 'new!' ] || fail "the head lost its write"
 nbdinfo --is read-only "$(uri "$work/all.sock" disk@one)" || fail "a snapshot is writable"
 cess clone disk@one copy > /dev/null
-nbdsh -u "$(uri "$work/all.sock" copy)" -c 'assert h.pread(4, 0) != b"new!"; h.pwrite(b"copy", 0); h.flush()'
+nbdsh -u "$(uri "$work/all.sock" copy)" -c 'assert h.pread(512, 0)[:4] != b"new!"; h.pwrite(b"copy" * 128, 0); h.flush()'
 starts_with "$(uri "$work/all.sock" disk@one)" "$work/random" || fail "the clone wrote into its base"
 end_pid "$nbd_pid"
 
