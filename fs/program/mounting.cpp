@@ -7,7 +7,6 @@
 #include <fs/fuse_mount.hpp>
 #include <objectstore/client/client.hpp>
 
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <climits>
@@ -48,7 +47,8 @@ mount_options to_mount_options(const options& how, bool read_only) {
     m.entry_timeout = how.entry_timeout;
     m.attr_timeout = how.attr_timeout;
     m.threads = fuse_threads;
-    m.words = how.words;
+    if (::geteuid() == 0) m.words = {"suid", "dev"};  // libfuse denies both unless told; mount(8) allows both to root
+    m.words.insert(m.words.end(), how.words.begin(), how.words.end());
     return m;
 }
 
@@ -102,9 +102,7 @@ result<void> mount_volume(const options& how, std::unique_ptr<run_file>& running
 result<options> resolve_paths(options how) {
     char real[PATH_MAX];
     if (!::realpath(how.directory.c_str(), real)) return errno_error("mount on " + how.directory, errno);
-    struct stat s {};
-    if (::stat(real, &s) != 0) return errno_error("mount on " + how.directory, errno);
-    if (!S_ISDIR(s.st_mode)) return error(errc::not_directory, "mount on " + how.directory);
+    CHECK_OK(check_mount_point(real));
     how.directory = real;
     if (!how.conf.empty()) {
         if (!::realpath(how.conf.c_str(), real)) return errno_error("configuration " + how.conf, errno);

@@ -19,22 +19,31 @@ settings with_clock(settings how) {
     return how;
 }
 
-answer<void> reclaim(context& in, inode_number ino) {
-    FS_TRY(const auto node, in.inodes.get(ino));
-    const lock_set locks{node.get()};
-    if (node->gone || node->record.nlink > 0) return {};
+// In one change. REQUIRES: the exclusive lock.
+answer<void> erase_inode(context& in, inode& node) {
+    if (node.gone || node.record.nlink > 0) return {};
+    const auto ino = node.ino;
     volume::change change;
-    if (node->record.is_regular()) change.drop(ino.value);
-    if (S_ISLNK(node->record.mode)) change.erase(format::symlink_key(ino));
-    if (node->record.xattrs > 0) {
-        FS_TRY(const auto rows, in.volume.data().scan(format::xattr_prefix(ino), {}, node->record.xattrs));
+    if (node.record.data_end > 0) change.drop(ino.value);
+    if (S_ISLNK(node.record.mode)) change.erase(format::symlink_key(ino));
+    if (node.record.xattrs > 0) {
+        FS_TRY(const auto rows, in.volume.data().scan(format::xattr_prefix(ino), {}, node.record.xattrs));
         for (const auto& row : rows) change.erase(row.key);
     }
     change.erase(format::inode_key(ino));
     change.erase(format::orphan_key(ino));
     FS_CHECK(in.volume.apply(change));
-    node->gone = true;
-    in.inodes.erase(ino);
+    node.gone = true;
+    return {};
+}
+
+answer<void> reclaim(context& in, inode_number ino) {
+    FS_TRY(const auto node, in.inodes.get(ino));
+    {
+        const lock_set locks{node.get()};
+        FS_CHECK(erase_inode(in, *node));
+    }
+    in.inodes.erase(ino);  // without the inode's lock: the table takes its own first, then an inode's
     return {};
 }
 

@@ -15,6 +15,7 @@ answer<void> check_range(std::uint64_t offset, std::uint64_t length) {
 answer<std::unique_ptr<open_file>> files::open(inode_number ino, bool writes, bool truncate, bool clear_suid) {
     if (writes && !m_in.volume.writable()) return refuse(EROFS);
     FS_TRY(auto node, m_in.inodes.get(ino));
+    bool cleared = false;
     if (truncate) {
         const lock_set locks{node.get()};
         if (node->gone) return refuse(ESTALE);
@@ -25,8 +26,10 @@ answer<std::unique_ptr<open_file>> files::open(inode_number ino, bool writes, bo
         if (clear_suid) clear_privileges(next);
         put_inode(change, ino, next);
         FS_TRY(const auto at, m_in.volume.apply(change));
+        cleared = next.mode != node->record.mode;
         commit(*node, next, at);
     }
+    if (cleared && m_in.how.attributes_changed) m_in.how.attributes_changed(ino);
     auto file = std::make_unique<open_file>();
     if (writes) ++node->writers;
     file->writes = writes;
@@ -56,19 +59,24 @@ answer<std::size_t> files::read(open_file& file, std::uint64_t offset, byte_span
 answer<void> files::write(open_file& file, std::uint64_t offset, byte_view data, bool clear_suid) {
     FS_CHECK(check_range(offset, data.size()));
     auto& node = *file.node;
-    const lock_set locks{&node};
-    if (node.gone) return refuse(ESTALE);
-    if (data.empty()) return {};
-    auto next = node.record;
-    next.size = std::max(next.size, offset + data.size());
-    FS_CHECK(account_write(m_in, node, next, offset, data.size()));
-    touch(next, m_in.now());
-    if (clear_suid) clear_privileges(next);
-    volume::change change;
-    change.write(node.ino.value, offset, data);
-    put_inode(change, node.ino, next);
-    FS_TRY(const auto at, m_in.volume.apply(change));
-    commit(node, next, at);
+    bool cleared = false;
+    {
+        const lock_set locks{&node};
+        if (node.gone) return refuse(ESTALE);
+        if (data.empty()) return {};
+        auto next = node.record;
+        next.size = std::max(next.size, offset + data.size());
+        FS_CHECK(account_write(m_in, node, next, offset, data.size()));
+        touch(next, m_in.now());
+        if (clear_suid) clear_privileges(next);
+        volume::change change;
+        change.write(node.ino.value, offset, data);
+        put_inode(change, node.ino, next);
+        FS_TRY(const auto at, m_in.volume.apply(change));
+        cleared = next.mode != node.record.mode;
+        commit(node, next, at);
+    }
+    if (cleared && m_in.how.attributes_changed) m_in.how.attributes_changed(node.ino);
     return {};
 }
 
@@ -147,7 +155,16 @@ answer<std::uint64_t> files::seek(open_file& file, std::uint64_t offset, bool da
     return end;
 }
 
+// A range of many small extents makes a change that the engine refuses as too large: then less of it.
 answer<std::uint64_t> files::copy(open_file& from, std::uint64_t from_offset, open_file& to, std::uint64_t to_offset, std::uint64_t length) {
+    constexpr std::uint64_t smallest = 1 * MiB;
+    for (;; length /= 2) {
+        auto copied = share(from, from_offset, to, to_offset, length);
+        if (copied || copied.error().number != EFBIG || length <= smallest) return copied;
+    }
+}
+
+answer<std::uint64_t> files::share(open_file& from, std::uint64_t from_offset, open_file& to, std::uint64_t to_offset, std::uint64_t length) {
     FS_CHECK(check_range(to_offset, length));
     auto& source = *from.node;
     auto& target = *to.node;

@@ -95,4 +95,6 @@ answer<void> filesystem::sync_all() { return m_parts->in.volume.sync(); }
 
 void filesystem::set_write_back(std::function<answer<void>(inode_number)> write_back) { m_parts->in.how.write_back = std::move(write_back); }
 
+void filesystem::set_attributes_changed(std::function<void(inode_number)> tell) { m_parts->in.how.attributes_changed = std::move(tell); }
+
 }  // namespace cess::fs

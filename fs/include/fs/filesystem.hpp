@@ -18,6 +18,8 @@ struct settings {
     // Makes the kernel write an inode's dirty pages back, and returns when it has; empty: nobody caches writes.
     // Called without locks. EAGAIN when too many wait already.
     std::function<answer<void>(inode_number)> write_back;
+    // Tells the kernel that attributes which it may cache changed by a side effect; empty: nobody caches them.
+    std::function<void(inode_number)> attributes_changed;
 };
 
 class filesystem {
@@ -30,6 +32,7 @@ public:
     [[nodiscard]] answer<void> sync_all();
     // Takes the kernel's side after the mount; before any operation.
     void set_write_back(std::function<answer<void>(inode_number)> write_back);
+    void set_attributes_changed(std::function<void(inode_number)> tell);
 
 private:
     struct parts;

@@ -23,6 +23,9 @@ struct mount_options {
     std::vector<std::string> words;  // mount(8)'s own, passed on: nosuid, nodev, noexec, sync, …
 };
 
+// Can something of ours be mounted there? One line if not: no such directory, already a mount point.
+[[nodiscard]] result<void> check_mount_point(const std::string& directory);
+
 class fuse_mount {
 public:
     // One line of error: no such directory, not permitted, already a mount point.

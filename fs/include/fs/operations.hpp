@@ -126,6 +126,7 @@ public:
     [[nodiscard]] answer<std::uint64_t> copy(open_file& from, std::uint64_t from_offset, open_file& to, std::uint64_t to_offset, std::uint64_t length);
 
 private:
+    [[nodiscard]] answer<std::uint64_t> share(open_file& from, std::uint64_t from_offset, open_file& to, std::uint64_t to_offset, std::uint64_t length);
     context& m_in;
 };
 

@@ -65,7 +65,12 @@ std::string option_text(const mount_options& how) {
     return text;
 }
 
-result<void> check_directory(const std::string& directory) {
+// How many threads may wait at once for the kernel to write pages back: they must leave others to take the writes.
+constexpr int write_backs_max = 4;
+
+}  // namespace
+
+result<void> check_mount_point(const std::string& directory) {
     struct stat s {};
     if (::stat(directory.c_str(), &s) != 0) return errno_error("mount on " + directory, errno);
     if (!S_ISDIR(s.st_mode)) return error(errc::not_directory, "mount on " + directory);
@@ -74,11 +79,6 @@ result<void> check_directory(const std::string& directory) {
         return error(errc::busy, directory + " is already a mount point (of " + other->source + ")");
     return {};
 }
-
-// How many threads may wait at once for the kernel to write pages back: they must leave others to take the writes.
-constexpr int write_backs_max = 4;
-
-}  // namespace
 
 struct fuse_mount::parts {
     mount_options how;
@@ -116,11 +116,12 @@ fuse_mount::~fuse_mount() {
     if (!m_parts->session) return;
     fuse_session_unmount(m_parts->session);
     m_parts->shared.files.set_write_back({});
+    m_parts->shared.files.set_attributes_changed({});
     fuse_session_destroy(m_parts->session);
 }
 
 result<std::unique_ptr<fuse_mount>> fuse_mount::mount(filesystem& of, mount_options how) {
-    CHECK_OK(check_directory(how.directory));
+    CHECK_OK(check_mount_point(how.directory));
     fuse_set_log_func(keep_last_words);
     auto all = std::make_unique<parts>(of, std::move(how));
     auto& p = *all;
@@ -143,6 +144,7 @@ result<std::unique_ptr<fuse_mount>> fuse_mount::mount(filesystem& of, mount_opti
     p.device_minor = row->minor;
     p.widen_readahead();
     of.set_write_back([&p](inode_number ino) { return p.write_back(ino); });
+    of.set_attributes_changed([&p](inode_number ino) { fuse_lowlevel_notify_inval_inode(p.session, ino.value, -1, 0); });
     return mounted;
 }
 

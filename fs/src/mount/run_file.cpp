@@ -46,12 +46,13 @@ result<std::unique_ptr<run_file>> run_file::create(unsigned device_minor) {
 
 run_file::~run_file() {
     ::unlink(m_path.c_str());
-    ::close(m_fd);
+    if (!m_ended) ::close(m_fd);
 }
 
 void run_file::ended(const result<void>& how) noexcept try {
+    m_ended = true;  // the lock stays until the process is gone
     const auto text = how ? std::string("ok") : "failed " + how.error().message();
-    if (::pwrite(m_fd, text.data(), text.size(), 0) < 0) return;
+    if (::pwrite(m_fd, text.data(), text.size(), 0) < 0) return;  // who waits is then told that nobody knows
 } catch (...) {
 }
 

@@ -14,16 +14,17 @@ namespace cess::fs {
 class run_file {
 public:
     [[nodiscard]] static result<std::unique_ptr<run_file>> create(unsigned device_minor);
-    ~run_file();  // the file goes when its outcome was good, or stays for who waits
+    ~run_file();  // who watches has the file open: its name can go
     run_file(const run_file&) = delete;
     run_file& operator=(const run_file&) = delete;
 
-    void ended(const result<void>& how) noexcept;  // before the process exits
+    void ended(const result<void>& how) noexcept;  // the process exits next; only that releases the lock
 
 private:
     run_file(int fd, std::string path) : m_fd(fd), m_path(std::move(path)) {}
     int m_fd;
     std::string m_path;
+    bool m_ended = false;
 };
 
 // Held by who waits: opened before the unmount, since the device number is free for others after it.
