@@ -171,6 +171,7 @@ struct room_wait {
 };
 
 awaitable<void> link::read_loop(std::shared_ptr<link> self) {
+    if (m_closed) co_return;  // between start() and here: there is nobody to hand frames to
     for (;;) {
         auto step = read_step();
         if (!m_tls.output().empty()) flush_soon();

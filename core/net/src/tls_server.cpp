@@ -8,6 +8,7 @@
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/redirect_error.hpp>
+#include <boost/system/system_error.hpp>
 
 #include <list>
 #include <mutex>
@@ -20,6 +21,9 @@ using asio::ip::tcp;
 namespace {
 
 class connection;
+
+constexpr std::size_t small_payload = 64 * KiB;
+constexpr std::size_t replies_factor = 4;  // replies may take so many times the bytes that requests may
 
 // What acceptor, connections and links share; gone when the last of them is.
 struct hall {
@@ -36,10 +40,13 @@ struct hall {
     std::list<std::weak_ptr<connection>> connections;
     std::size_t open = 0;
     std::size_t bytes = 0;  // of requests being read and not answered
+    std::size_t replies = 0;  // bytes of replies that have not left
     std::vector<std::weak_ptr<connection>> wanting;  // that wait for bytes
 
     bool take(std::size_t n, const std::shared_ptr<connection>& who);
     void give_back(std::size_t n);
+    [[nodiscard]] bool take_reply(std::size_t n, bool anyway);
+    void reply_gone(std::size_t n);
     std::vector<std::shared_ptr<connection>> all();
 };
 
@@ -64,6 +71,7 @@ public:
 private:
     awaitable<void> serve(std::shared_ptr<connection> self, std::uint64_t id, request what);
     void refuse(std::uint64_t id);
+    void send_reply(frame f);
     void close_if_done();
 
     std::shared_ptr<hall> m_hall;
@@ -73,16 +81,20 @@ private:
     struct running {
         std::size_t bytes;
         bool refused;
+        std::size_t reply;  // bytes of it, once it waits to be sent
     };
     std::unordered_map<std::uint64_t, running> m_running;  // requests whose answer has not left
     std::size_t m_bytes = 0;     // reserved for them, and for the one being read
     std::size_t m_refusals = 0;  // of m_running
+    std::size_t m_replies = 0;   // bytes of those that have not left
     bool m_finishing = false;
 };
 
 bool hall::take(std::size_t n, const std::shared_ptr<connection>& who) {
+    // What some send halfway must not keep the others' small requests out: these have a quarter more.
+    const auto most = limits.bytes_total_max + (n <= small_payload ? limits.bytes_total_max / 4 : 0);
     std::lock_guard lock(mutex);
-    if (bytes > 0 && bytes + n > limits.bytes_total_max) {
+    if (bytes > 0 && bytes + n > most) {
         wanting.push_back(who);
         return false;
     }
@@ -101,6 +113,18 @@ void hall::give_back(std::size_t n) {
         if (auto c = weak.lock()) c->wake();
 }
 
+bool hall::take_reply(std::size_t n, bool anyway) {
+    std::lock_guard lock(mutex);
+    if (!anyway && replies + n > replies_factor * limits.bytes_total_max) return false;
+    replies += n;
+    return true;
+}
+
+void hall::reply_gone(std::size_t n) {
+    std::lock_guard lock(mutex);
+    replies -= n;
+}
+
 std::vector<std::shared_ptr<connection>> hall::all() {
     std::lock_guard lock(mutex);
     std::vector<std::shared_ptr<connection>> out;
@@ -111,6 +135,7 @@ std::vector<std::shared_ptr<connection>> hall::all() {
 
 connection::~connection() {
     if (m_bytes > 0) m_hall->give_back(m_bytes);
+    if (m_replies > 0) m_hall->reply_gone(m_replies);
     std::lock_guard lock(m_hall->mutex);
     --m_hall->open;
     std::erase_if(m_hall->connections, [](const auto& weak) { return weak.expired(); });
@@ -148,7 +173,7 @@ void connection::on_frame(frame f) {
         return m_link->close(error(errc::protocol, "the client sent a reply, or a request twice"));
     }
     m_hall->count->requests.add();
-    m_running.emplace(id, running{f.payload(), false});
+    m_running.emplace(id, running{f.payload(), false, 0});
     request what;
     what.method = f.header.code;
     what.head = std::move(f.head);
@@ -165,6 +190,12 @@ void connection::refuse(std::uint64_t id) {
     m_link->send(reply_frame(id, reply::of(error(errc::exhausted, "too many requests under way"))));
 }
 
+// A service that throws (memory has run out, say) costs its caller the answer, and nobody else anything.
+reply broken_service(const std::exception& why) {
+    log::error("net", "a request ended with an exception: {}", why.what());
+    return reply::of(error(errc::io, "the node could not carry out the request"));
+}
+
 awaitable<void> connection::serve(std::shared_ptr<connection> self, std::uint64_t id, request what) {
     // The caller gets an answer whatever happens to the service; cancellation by stop() unwinds through here, too.
     struct answer {
@@ -177,13 +208,37 @@ awaitable<void> connection::serve(std::shared_ptr<connection> self, std::uint64_
     out.to = self;
     out.id = id;
     auto op = m_hall->to.serve(m_peer, std::move(what));
-    out.with = co_await std::move(op);
+    try {
+        out.with = co_await std::move(op);
+    } catch (const boost::system::system_error& why) {
+        if (why.code() == asio::error::operation_aborted) throw;
+        out.with = broken_service(why);
+    } catch (const std::exception& why) {
+        out.with = broken_service(why);
+    }
 }
 
 void connection::reply_to(std::uint64_t id, reply what) {
     asio::post(m_strand, [self = shared_from_this(), f = reply_frame(id, std::move(what))]() mutable {
-        if (self->m_link) self->m_link->send(std::move(f));
+        self->send_reply(std::move(f));
     });
+}
+
+// What a peer asks for and does not read is bounded, too: past that its replies say so instead. One reply always fits.
+void connection::send_reply(frame f) {
+    const auto at = m_running.find(f.header.id);
+    if (!m_link || at == m_running.end()) return;
+    const auto n = f.payload();
+    const bool alone = m_replies == 0;
+    const bool fits = alone || m_replies + n <= replies_factor * m_hall->limits.bytes_in_flight_max;
+    if (fits && m_hall->take_reply(n, alone)) {
+        at->second.reply = n;
+        m_replies += n;
+    } else {
+        m_hall->count->refused_slow.add();
+        f = reply_frame(f.header.id, reply::of(error(errc::exhausted, "too many replies wait to be taken")));
+    }
+    m_link->send(std::move(f));
 }
 
 void connection::on_written(std::uint64_t id, std::size_t) {
@@ -191,8 +246,11 @@ void connection::on_written(std::uint64_t id, std::size_t) {
     if (at == m_running.end()) return;
     if (at->second.refused) --m_refusals;
     const auto n = at->second.bytes;
+    const auto replied = at->second.reply;
     m_running.erase(at);
     m_bytes -= n;
+    m_replies -= replied;
+    if (replied > 0) m_hall->reply_gone(replied);
     m_hall->give_back(n);
     m_link->room_made();
     close_if_done();
@@ -225,7 +283,9 @@ void connection::on_closed(const error& why) {
     log::debug("net", "connection of {} closed: {}", m_peer.brief(), why.what);
     m_link.reset();
     const auto n = std::exchange(m_bytes, 0);
+    const auto replied = std::exchange(m_replies, 0);
     m_running.clear();
+    if (replied > 0) m_hall->reply_gone(replied);
     if (n > 0) m_hall->give_back(n);
 }
 
