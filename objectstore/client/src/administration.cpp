@@ -3,12 +3,16 @@
 #include <core/base/log.hpp>
 #include <core/net/blocking.hpp>
 
+#include <algorithm>
+#include <thread>
+
 namespace cess::client {
 namespace {
 
 constexpr std::uint32_t block_size_small = 4 * KiB;   // AEAD blocks where 4 KiB are read at a time
 constexpr std::uint32_t block_size_large = 16 * KiB;  // where whole objects are
 constexpr std::uint32_t reap_step = 1024;
+constexpr auto anchor_poll = std::chrono::milliseconds(20);
 
 std::string full_name(const volume::target& t) { return t.name + "@" + t.snapshot; }
 
@@ -45,6 +49,20 @@ result<ledger::view_record> runtime_implementation::view(const ledger::volume_re
     auto found = read<ledger::view_record>(ledger::key::view(of.id, name));
     if (!found && found.error().code == errc::not_found) return error(errc::not_found, "snapshot " + of.name + "@" + name);
     return found;
+}
+
+result<ledger::view_record> runtime_implementation::anchored_view(const ledger::volume_record& of, const std::string& name) {
+    const auto deadline = m_world.now() + m_config.limits.put + m_config.limits.ledger;
+    for (;;) {
+        auto found = view(of, name);
+        if (found || found.error().code != errc::not_found) return found;
+        TRY(const auto all, snapshots(of.name));
+        const auto pending = std::find_if(all.begin(), all.end(), [&](const auto& s) { return s.name == name; });
+        if (pending == all.end()) return found;
+        if (m_world.now() >= deadline)
+            return error(errc::busy, "snapshot " + of.name + "@" + name + " is not in the ledger yet; try again when consensus answers");
+        std::this_thread::sleep_for(anchor_poll);
+    }
 }
 
 // ---- volumes ---------------------------------------------------------------------------------------------------
@@ -152,16 +170,12 @@ result<std::vector<::cess::volume::snapshot_info>> runtime_implementation::snaps
 result<void> runtime_implementation::delete_snapshot(const ::cess::volume::target& what) {
     CHECK_OK(require_snapshot(what));
     TRY(const auto record, volume(what.name));
+    CHECK_OK(anchored_view(record, what.snapshot));
     ledger::delete_view erase;
     erase.volume = record.id;
     erase.name = what.snapshot;
     auto done = submit(std::move(erase));
-    if (!done && done.error().code == errc::not_found) {
-        TRY(const auto all, snapshots(what.name));
-        for (const auto& s : all)
-            if (s.name == what.snapshot && s.pending) return error(errc::busy, "snapshot " + full_name(what) + " is still being anchored; try again in a moment");
-        return error(errc::not_found, "snapshot " + full_name(what));
-    }
+    if (!done && done.error().code == errc::not_found) return error(errc::not_found, "snapshot " + full_name(what));
     if (!done) return std::move(done).error();
     return reap(record);
 }
@@ -170,7 +184,7 @@ result<ledger::volume_record> runtime_implementation::clone(const ::cess::volume
     CHECK_OK(require_snapshot(from));
     CHECK_OK(ledger::check_name(to));
     TRY(const auto parent, volume(from.name));
-    TRY(const auto base, view(parent, from.snapshot));
+    TRY(const auto base, anchored_view(parent, from.snapshot));
     ledger::create_volume make;
     make.id = m_world.random().id<volume_id>();
     make.name = to;

@@ -69,6 +69,7 @@ result<std::unique_ptr<attachment>> runtime_implementation::attach(const volume:
 }
 
 result<std::unique_ptr<attachment>> runtime_implementation::attach_snapshot(const ledger::volume_record& record, const std::string& snapshot) {
+    CHECK_OK(anchored_view(record, snapshot));
     TRY(auto memory, m_budget.take(false));
     TRY(auto files, working_directory::make(volumes_directory(), record.id, m_world.random()));
     volume::settings how;

@@ -56,6 +56,8 @@ private:
     result<void> reap(const ledger::volume_record& record);
     result<bytes> submit(ledger::action what);
     result<ledger::view_record> view(const ledger::volume_record& of, const std::string& name);
+    // The same, but waits for a snapshot that is durable at the volume's owner and on its way to the ledger.
+    result<ledger::view_record> anchored_view(const ledger::volume_record& of, const std::string& name);
     template <class Record>
     result<Record> read(bytes key);
     result<std::vector<ledger::segment_record>> segments_of(const ledger::volume_record& record);
