@@ -97,7 +97,7 @@ result<known_volume> authority::learn(const ledger::proved_record& record) {
     if (!known && news.gone) return news;  // nothing of it is here: no need to remember a volume that never was
     {
         const std::lock_guard lock(m_mutex);
-        if (!known && m_known.size() >= m_how.volumes_max) return error(errc::exhausted, "this miner knows as many volumes as it may");
+        if (!known && m_known.size() >= m_how.volumes_max) CHECK_OK(forget_gone());
     }
     auto same = news;
     if (known) same.height = known->height;
@@ -106,6 +106,16 @@ result<known_volume> authority::learn(const ledger::proved_record& record) {
     const std::lock_guard lock(m_mutex);
     m_known[news.volume] = news;
     return news;
+}
+
+// A deleted volume's id is never used again, so what is forgotten of it can do no more than be shown once more: the sweeper
+// then finds it gone again.
+result<void> authority::forget_gone() {
+    const auto at = std::find_if(m_known.begin(), m_known.end(), [](const auto& entry) { return entry.second.gone; });
+    if (at == m_known.end()) return error(errc::exhausted, "this miner knows as many volumes as it may");
+    if (const auto path = m_how.paths.volume(at->first); m_how.disk.exists(path)) CHECK_OK(m_how.disk.remove(path));
+    m_known.erase(at);
+    return {};
 }
 
 result<known_lease> authority::writer(const node_id& from, const volume_id& volume, term_number term) const {

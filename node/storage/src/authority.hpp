@@ -68,6 +68,7 @@ public:
 private:
     [[nodiscard]] result<known_volume> digest(const ledger::proved_record& record) const;
     [[nodiscard]] known_volume summary(const ledger::volume_record& record, block_height at) const;
+    result<void> forget_gone();  // makes room for one volume. REQUIRES: m_mutex
     std::mutex& shard(const volume_id& volume) { return m_shards[std::to_integer<std::size_t>(volume.raw[0]) % m_shards.size()]; }
 
     const setting m_how;

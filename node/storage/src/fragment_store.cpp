@@ -70,7 +70,7 @@ void fragment_store::note(const segment_id& segment, const copy& c) {
     ++m_count;
     if (c.committed()) return;
     m_provisional.emplace(c.tag, segment);
-    m_reserved[c.tag] += c.length;
+    m_reserved[c.tag] += fragment_file_size(c.length);
 }
 
 void fragment_store::forget(const segment_id& segment, const copy& c) {
@@ -88,7 +88,7 @@ void fragment_store::forget(const segment_id& segment, const copy& c) {
     if (!tag_left) m_provisional.erase({c.tag, segment});
     const auto reserved = m_reserved.find(c.tag);
     if (reserved == m_reserved.end()) return;
-    reserved->second -= std::min(reserved->second, c.length);
+    reserved->second -= std::min(reserved->second, fragment_file_size(c.length));
     if (reserved->second == 0) m_reserved.erase(reserved);
 }
 
@@ -122,13 +122,14 @@ void fragment_store::ticket::release() noexcept {
 }
 
 result<fragment_store::ticket> fragment_store::reserve(const fragment_tag& tag, std::uint64_t length, std::uint64_t limit) {
+    const auto size = fragment_file_size(length);  // as it stands on the disk: tiny fragments are not free
     const std::lock_guard lock(m_mutex);
     const auto at = m_reserved.find(tag);
     const auto taken = at == m_reserved.end() ? 0 : at->second;
-    if (taken > limit || length > limit - taken)
+    if (taken > limit || size > limit - taken)
         return error(errc::no_space, "the reservation of volume " + tag.volume.brief() + " is used up: " + format_size(taken) + " of " + format_size(limit));
-    m_reserved[tag] += length;
-    return ticket(*this, tag, length);
+    m_reserved[tag] += size;
+    return ticket(*this, tag, size);
 }
 
 // ---- putting ---------------------------------------------------------------------------------------------

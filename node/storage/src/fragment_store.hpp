@@ -33,7 +33,8 @@ public:
 
     result<void> load();  // at open
 
-    // Reserves provisional bytes of a term. errc::no_space past `limit`. Given back when the ticket dies unless published.
+    // Reserves the file of a fragment of so many bytes for a term. errc::no_space past `limit`. Given back when the ticket
+    // dies unless published.
     class ticket {
     public:
         ticket() = default;
@@ -109,7 +110,7 @@ private:
     std::unordered_map<segment_id, copies, id_hash> m_index;
     std::size_t m_count = 0;
     std::set<provisional_segment> m_provisional;
-    std::map<fragment_tag, std::uint64_t> m_reserved;  // provisional bytes, those of unfinished uploads included
+    std::map<fragment_tag, std::uint64_t> m_reserved;  // bytes of provisional files, those of unfinished uploads included
     // Least recently used first.
     using cached = std::pair<fragment_ref, std::shared_ptr<const fragment_file>>;
     std::list<cached> m_open;

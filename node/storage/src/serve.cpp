@@ -7,6 +7,7 @@ namespace cess::storage {
 namespace {
 
 constexpr std::size_t settle_max = 1024;
+constexpr unsigned verifying_max = 2;  // anybody may ask for it, and each reads a whole fragment
 
 template <class Message>
 net::reply encoded(const Message& message, bytes body = {}) {
@@ -70,6 +71,13 @@ result<net::reply> get(store& on, const node_id&, const get_request& what, byte_
 }
 
 result<net::reply> verify(store& on, const node_id&, const fragment_ref& what, byte_view) {
+    struct place {
+        explicit place(std::atomic<unsigned>& of) : taken(of), number(++of) {}
+        ~place() { --taken; }
+        std::atomic<unsigned>& taken;
+        const unsigned number;
+    } const mine(on.verifying);
+    if (mine.number > verifying_max) return error(errc::exhausted, "other fragments are being verified; try again");
     verify_reply out;
     const auto fragment = on.fragments.open(what, true);
     if (!fragment && fragment.error() != errc::corrupt) return fragment.error();

@@ -39,6 +39,8 @@ struct store {
     std::size_t running = 0;
     std::vector<net::resumption<result<void>>> drained;
 
+    std::atomic<unsigned> verifying{0};  // fragments being read whole for somebody
+
     [[nodiscard]] miner_status status() const;
     void publish_status();  // to the gauges
     // Blocking work: on the workers, or here without any.
