@@ -182,6 +182,10 @@ net::awaitable<result<void>> journal_writer::advance(std::size_t which) {
     }
     auto& m = m_members[which];
     if (m.durable < begin()) m.durable = begin();
+    if (m.durable >= m_end) {  // all that it missed was trimmed
+        m.behind = false;
+        co_return result<void>();
+    }
     auto next = in_window(m.durable);
     m.behind = next == nullptr;
     if (next) co_return co_await send_window(which, std::move(next));
@@ -358,6 +362,9 @@ void journal_writer::trim(entry_index base) {
         m_bytes_kept -= m_marks.front().size;
         m_marks.pop_front();
     }
+    // A certified root contains what was before: it needs no member any more, and whoever waits for it is answered.
+    for (auto& m : m_members) m.durable = std::max(m.durable, begin());
+    recompute();
     for (std::size_t i = 0; i < m_members.size(); ++i) m_tasks.spawn(tell_trimmed(shared_from_this(), i));
 }
 

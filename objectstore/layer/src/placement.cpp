@@ -47,8 +47,8 @@ net::awaitable<void> placement::ask_all(miner_link& link, std::size_t count, net
     for (const auto& node : listed) ask.miners.push_back(node.id);
     ask.method = storage::method::hello;
     ask.message.network = m_ledger.trust().network();
-    ask.enough = std::min(count + 1, listed.size());
-    ask.grace = 100ms;
+    ask.enough = std::min(count, listed.size());  // no more: one dead miner of count+1 would cost every round its deadline
+    ask.grace = 250ms;
     ask.request = 1s;
     ask.deadline = std::min(deadline, m_world.now() + m_limits.request);
     ask.valid = [&listed](std::size_t i, const storage::hello_reply& reply) { return reply.id == listed[i].id; };

@@ -84,6 +84,7 @@ public:
         m_tasks.spawn(replace_stragglers());
         co_await m_tasks.join();
         std::vector<node_id> holders;
+        if (m_on.stored) *m_on.stored = static_cast<std::size_t>(std::count_if(m_places.begin(), m_places.end(), [](const auto& p) { return p.done; }));
         for (const auto& place : m_places) {
             if (!place.done) co_return m_failure ? std::move(*m_failure) : error(errc::timeout, "segment was not stored in time");
             holders.push_back(place.holder);

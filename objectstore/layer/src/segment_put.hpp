@@ -12,6 +12,7 @@ struct put_context {
     net::env& world;
     placement& where;
     deadlines limits;
+    std::size_t* stored = nullptr;  // out, also when it fails: how many fragments are known to be at miners
 };
 
 // The holders, by fragment index, once all fragments are durable. `what` is shared with the requests under way.

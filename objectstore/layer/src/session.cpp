@@ -152,10 +152,15 @@ result<ledger::segment_record> session_impl::put_segment(const keyring& keys, co
     storage::journal_ref owner;
     owner.volume = m_volume;
     owner.term = m_term;
-    put_context on{m_core.on.world, m_core.where, m_core.on.limits};
+    std::size_t stored = 0;
+    put_context on{m_core.on.world, m_core.where, m_core.on.limits, &stored};
     auto op = put_fragments(on, m_link, std::move(encoded), owner, deadline);
     auto holders = net::wait(m_core.on.world, std::move(op));
-    if (!holders) return std::move(holders).error().with_context("store a segment of " + format_size(content.size()));
+    if (!holders) {
+        // Tried again as another segment: what reached no miner must not use up the reservation, while miners stay away.
+        m_put -= cost - stored * layout.fragment();
+        return std::move(holders).error().with_context("store a segment of " + format_size(content.size()));
+    }
     record.holders = std::move(*holders);
     m_core.put_bytes.add(content.size());
     return record;
@@ -212,6 +217,10 @@ net::awaitable<result<ledger::volume_record>> session_impl::refresh() {
 // if the transaction is final and the ledger fell silent afterwards.
 net::awaitable<result<session_impl::certified>> session_impl::transact(ledger::action what, std::function<bool(const ledger::volume_record&)> happened) {
     auto submitted = co_await m_core.on.ledger.submit(m_who, std::move(what), m_core.on.world.now() + m_core.on.limits.ledger);
+    if (!submitted && submitted.error().code == errc::fenced) {
+        CO_CHECK_OK(co_await refresh());  // fenced, if that is so: the one who said it may lie
+        co_return error(errc::unavailable, "a consensus node says that the volume has another owner, the ledger does not");
+    }
     const bool unknown = !submitted && (submitted.error().code == errc::timeout || submitted.error().code == errc::unavailable);
     if (!submitted && !unknown) co_return std::move(submitted).error();
     auto record = co_await refresh();
