@@ -14,7 +14,17 @@ constexpr std::size_t added_at_once_max = 2000;   // segments in one transaction
 constexpr std::size_t generations_max = 64;       // of a volume's key; then snapshots rotate it no more
 constexpr std::uint32_t metadata_block = 32 * KiB;
 
-bool fate_unknown(const error& e) { return e.code == errc::unavailable || e.code == errc::timeout || e.code == errc::canceled; }
+// Refusals that the same view would meet again for ever. Whatever else goes wrong is tried again: a snapshot was promised.
+bool refused_for_good(const error& e) {
+    switch (e.code) {
+        case errc::invalid:
+        case errc::exists:
+        case errc::quota:
+        case errc::conflict:
+        case errc::too_large: return true;
+        default: return false;
+    }
+}
 
 bool same_root(const ledger::root& a, const ledger::root& b) {
     return a.sequence == b.sequence && a.manifest && b.manifest && a.manifest->id == b.manifest->id;
@@ -95,6 +105,7 @@ void checkpointer::work() {
         lock.unlock();
         auto done = attempt(next);
         if (done) finish(next);
+        if (!done && done.error().code == errc::fenced) m_of.deposed(done.error());
         lock.lock();
         if (done) {
             m_committed = next.what.at;
@@ -272,12 +283,12 @@ void checkpointer::rotate_keys(job& j) {
     j.rotated_ring = std::move(ring);
 }
 
-bool checkpointer::is_view(const std::string& name, const ledger::root& root) {
+result<bool> checkpointer::is_view(const std::string& name, const ledger::root& root) {
     const auto deadline = m_of.on.world().now() + m_of.on.limits().ledger;
-    auto read = net::wait(m_of.on.world(), m_of.on.ledger().read(ledger::key::view(m_of.record.id, name), deadline));
-    if (!read || !read->value) return false;
-    const auto view = wire::decode<ledger::view_record>(*read->value);
-    return view && same_root(view->at, root);
+    TRY(auto read, net::wait(m_of.on.world(), m_of.on.ledger().read(ledger::key::view(m_of.record.id, name), deadline)));
+    if (!read.value) return false;
+    TRY(const auto view, wire::decode<ledger::view_record>(*read.value));
+    return same_root(view.at, root);
 }
 
 bool checkpointer::is_head(const ledger::root& root) {
@@ -292,8 +303,13 @@ result<void> checkpointer::anchor_view(job& j) {
     const auto& snapshot = *j.what.snapshot;
     rotate_keys(j);
     CHECK_OK(add_in_steps(j));
-    const bool there = j.asked && is_view(snapshot.name, *j.root);
+    bool there = false;
+    if (j.asked) {
+        TRY(there, is_view(snapshot.name, *j.root));
+    }
     if (!there) {
+        // Should the view be deleted before a head follows, a recovery must find its segments under their numbers.
+        CHECK_OK(m_of.log.sync_locations());
         ledger::create_view what;
         what.volume = m_of.record.id;
         what.term = m_of.holder.term();
@@ -305,8 +321,11 @@ result<void> checkpointer::anchor_view(job& j) {
         if (!j.rotated.empty()) what.rotated = {j.rotated.back()};  // the ledger appends it
         j.asked = true;
         auto done = m_of.holder.create_view(std::move(what));
-        if (!done && (fate_unknown(done.error()) || done.error().code == errc::fenced || done.error().code == errc::no_space)) return done.error();
-        if (!done && !is_view(snapshot.name, *j.root)) {
+        if (!done && !refused_for_good(done.error())) return done.error();
+        if (!done) {
+            TRY(there, is_view(snapshot.name, *j.root));
+        }
+        if (!done && !there) {
             // The name was free when it was taken and only the owner makes views: this cannot be mended by waiting.
             log::error("volume", "snapshot is lost volume={} snapshot={} error={}", m_of.record.name, snapshot.name, done.error().message());
             j.view_anchored = j.view_refused = true;

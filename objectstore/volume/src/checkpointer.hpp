@@ -33,6 +33,7 @@ public:
         std::uint64_t segment_size;
         ledger::volume_record record;
         metrics& count;
+        std::function<void(const error&)> deposed;  // somebody else owns the volume
     };
     // What the head, or the root that is opened in its stead, consists of.
     struct start {
@@ -76,7 +77,7 @@ private:
     [[nodiscard]] result<void> add_in_steps(job& j);
     [[nodiscard]] result<void> commit(job& j);
     [[nodiscard]] bool is_head(const ledger::root& root);
-    [[nodiscard]] bool is_view(const std::string& name, const ledger::root& root);
+    [[nodiscard]] result<bool> is_view(const std::string& name, const ledger::root& root);
     void rotate_keys(job& j);
     void finish(job& j);
     void become_last(job& j);

@@ -281,7 +281,9 @@ void engine::upkeep_step() {
         const std::lock_guard lock(m_state_mutex);
         return clock::now() - m_last_cut_at >= m_settings.checkpoint_idle;
     }();
-    const bool dirty = m_applied.load() != m_last_cut.load();
+    bool dirty = m_applied.load() != m_last_cut.load();
+    // A root whose end was learned late trimmed nothing. Another one does, or a full journal would stay full for ever.
+    if (!dirty && idle && m_holder->journal_bytes() >= m_settings.journal_checkpoint && !m_checkpointer->waiting()) dirty = apply_nothing().has_value();
     if (!dirty || !(idle || m_space_wanted.exchange(false) || m_holder->journal_bytes() >= m_settings.journal_checkpoint)) return;
     if (auto made = cut_head(false); !made) log::warn("volume", "no checkpoint volume={} error={}", record().name, made.error().message());
 }

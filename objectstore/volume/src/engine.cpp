@@ -61,7 +61,8 @@ engine::engine(layer::layer& on, const chain::account& who, settings how, metric
                                            buffer_pool::limits{m_settings.segment_size, m_settings.buffers_max, m_settings.writer_patience},
                                            first_segment(m_holder->term()));
     m_space = std::make_unique<space>(*m_holder, *m_pool, record.geometry);
-    checkpointer::parts parts{m_layer, *m_holder, m_who, *m_table, *m_pool, *m_journal, *m_keys, m_settings.segment_size, record, count};
+    checkpointer::parts parts{m_layer, *m_holder, m_who, *m_table, *m_pool, *m_journal, *m_keys, m_settings.segment_size, record, count,
+                              [this](const error& why) { fail(why); }};
     m_head_is_behind = from.head < from.start.root.sequence;
     m_checkpointer = std::make_unique<checkpointer>(std::move(parts), std::move(from.start),
                                                     [this](const std::string& name, bool anchored) { snapshot_settled(name, anchored); });

@@ -10,6 +10,13 @@ constexpr unsigned depth_max = 4;                     // entries under way; more
 constexpr std::uint64_t entry_payload_max = 4 * MiB;  // of one entry
 constexpr std::uint64_t pending_bytes_max = 8 * MiB;  // of edits that wait to be appended
 constexpr std::size_t pending_count_max = 64 * 1024;
+constexpr std::uint64_t pending_data_max = 256 * MiB;  // of bytes written by them, whose buffers they keep even if stored
+
+std::uint64_t data_of(const applied_change& change) {
+    std::uint64_t sum = 0;
+    for (const auto& each : change.places) sum += each.length;
+    return sum;
+}
 
 }  // namespace
 
@@ -19,6 +26,7 @@ struct journal::shared {
     std::condition_variable attention;  // of the thread that picks up what nobody waits for; it looks by itself now and then
     std::deque<applied_change> pending;
     std::uint64_t pending_bytes = 0;
+    std::uint64_t pending_data = 0;
     std::vector<ledger::segment_record> locations;
     clock::time_point located_at{};               // of the oldest location
     std::map<sequence_number, std::optional<entry_index>> divisions;
@@ -41,7 +49,7 @@ struct journal::shared {
         changed.notify_all();
         if (!how) attention.notify_all();
     }
-    [[nodiscard]] bool crowded() const { return pending_bytes > pending_bytes_max || pending.size() > pending_count_max; }
+    [[nodiscard]] bool crowded() const { return pending_bytes > pending_bytes_max || pending_data > pending_data_max || pending.size() > pending_count_max; }
 };
 
 journal::journal(layer::session& to, limits with, sequence_number start, std::function<void(const error&)> failed)
@@ -70,6 +78,7 @@ void journal::push(applied_change change) {
     {
         const std::lock_guard lock(m_shared->mutex);
         m_shared->pending_bytes += change.encoded.size();
+        m_shared->pending_data += data_of(change);
         m_shared->pending.push_back(std::move(change));
         wake = m_shared->crowded();
     }
@@ -206,6 +215,7 @@ bool journal::take(gathered& out, bool idle) {
             if (!each.buffer->stored.load(std::memory_order_acquire)) size += each.length;
         size += next.encoded.size();
         s.pending_bytes -= next.encoded.size();
+        s.pending_data -= data_of(next);
         if (out.changes.empty()) out.header.first = next.at;
         out.last = next.at;
         out.changes.push_back(std::move(next));
