@@ -48,11 +48,14 @@ void sweep_working_directories(const std::string& below) {
     const auto all = lock_all(below);
     if (!all) return log::warn("client", "sweep {}: {}", below, all.error().message());
     std::error_code failed;
-    for (const auto& entry : fs::directory_iterator(below, failed)) {
-        if (!entry.is_directory()) continue;
-        const auto lock = os::directory_lock::take(entry.path().string());
-        if (lock) remove(entry.path().string());
+    // Others may remove entries meanwhile: nothing here may throw.
+    for (fs::directory_iterator at(below, failed), end; !failed && at != end; at.increment(failed)) {
+        std::error_code unknown;
+        if (!at->is_directory(unknown)) continue;
+        const auto lock = os::directory_lock::take(at->path().string());
+        if (lock) remove(at->path().string());
     }
+    if (failed) log::warn("client", "sweep {}: {}", below, failed.message());
 }
 
 }  // namespace cess::client
