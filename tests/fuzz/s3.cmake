@@ -1,5 +1,4 @@
+cess_fuzz(fuzz/s3_fuzz objectstore_s3)
 if(CESS_FUZZ)
-  include(${CMAKE_CURRENT_LIST_DIR}/chain.cmake)
-  cess_fuzz(fuzz/s3_fuzz objectstore_s3)
   target_include_directories(s3_fuzz PRIVATE ${PROJECT_SOURCE_DIR}/objectstore/s3/src)
 endif()

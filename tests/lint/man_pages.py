@@ -26,7 +26,8 @@ def page(path):
             joined = [a or b for a, b in words]
             line = (" " if macro.group(1) in "BI" else "").join(joined)
         out.append(line)
-    return "\n".join(out)
+    # Examples show other programs' options too.
+    return re.sub(r"^\.SH EXAMPLES?$.*?(?=^\.SH |\Z)", "", "\n".join(out), flags=re.M | re.S)
 
 
 def options(text):

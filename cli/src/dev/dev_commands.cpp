@@ -1,4 +1,4 @@
-#include "../context.hpp"
+#include "context.hpp"
 #include "lifecycle.hpp"
 #include "network.hpp"
 

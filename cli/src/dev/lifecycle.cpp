@@ -1,6 +1,6 @@
 #include "lifecycle.hpp"
 
-#include "../sibling.hpp"
+#include "sibling.hpp"
 #include "ports.hpp"
 #include "process.hpp"
 

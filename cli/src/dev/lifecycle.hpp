@@ -3,7 +3,7 @@
 
 #include "network.hpp"
 
-#include "../network_health.hpp"
+#include "network_health.hpp"
 
 #include <chrono>
 

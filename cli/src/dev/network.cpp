@@ -1,6 +1,6 @@
 #include "network.hpp"
 
-#include "../context.hpp"
+#include "context.hpp"
 #include "ports.hpp"
 #include "process.hpp"
 

@@ -31,7 +31,7 @@ void on_getattr(fuse_req_t req, fuse_ino_t ino, fuse_file_info*) {
 }
 
 void on_setattr(fuse_req_t req, fuse_ino_t ino, struct stat* wanted, int which, fuse_file_info*) {
-    guarded(req, [&](face& in) { 
+    guarded(req, [&](face& in) {
         auto change = to_change(*wanted, which);
         change.clear_suid = fuse_req_ctx(req)->uid != 0;
         reply_attributes(req, in.files.attributes.set(inode_number{ino}, change));
