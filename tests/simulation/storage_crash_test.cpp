@@ -86,8 +86,14 @@ struct promise {
     void settle() {
         if (stored.empty()) return;
         const auto& s = stored[static_cast<std::size_t>(random.below(stored.size()))];
-        const auto key = ledger::key::segment_by_id(volume.record.id, s.id());
-        book.write(key, ledger::segment_ref{volume.record.id, {1}});
+        ledger::segment_record record;
+        record.lineage = volume.record.id;
+        record.number = {listed.size() + 1};
+        record.id = s.id();
+        record.holders = {bed.how.self};
+        const auto key = ledger::key::segment(record.lineage, record.number);
+        book.write(key, record);
+        book.write(ledger::key::segment_by_id(record.lineage, record.id), ledger::segment_ref{record.lineage, record.number});
         listed.insert(s.id());
         (void)bed.ask<empty_reply>({}, method::settle, settle_request{{book.prove(key)}});
     }

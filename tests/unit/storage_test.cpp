@@ -193,9 +193,18 @@ TEST_CASE("a reservation bounds the provisional bytes of a term") {
     const auto tiny = make_segment(f.random, 100 * KiB);
     CHECK(f.put(tiny, 0));
     // Once the ledger lists it, it is not provisional any more.
-    const ledger::segment_ref ref{f.volume.record.id, {1}};
-    f.book.write(ledger::key::segment_by_id(f.volume.record.id, a.id()), ref);
-    REQUIRE(f.bed.ask<empty_reply>({}, method::settle, settle_request{{f.book.prove(ledger::key::segment_by_id(f.volume.record.id, a.id()))}}));
+    ledger::segment_record record;
+    record.lineage = f.volume.record.id;
+    record.number = {1};
+    record.id = a.id();
+    record.holders = {node_id{}};
+    const auto listed = ledger::key::segment(record.lineage, record.number);
+    f.book.write(listed, record);
+    CHECK(f.bed.ask<empty_reply>({}, method::settle, settle_request{{f.book.prove(listed)}}).error() == errc::invalid);  // at another miner
+    CHECK(f.put(b, 0).error() == errc::no_space);
+    record.holders = {f.bed.how.self};
+    f.book.write(listed, record);
+    REQUIRE(f.bed.ask<empty_reply>({}, method::settle, settle_request{{f.book.prove(listed)}}));
     CHECK(f.put(b, 0));
     f.reopen();
     CHECK(f.bed.miner->status().provisional == 2);

@@ -3,6 +3,8 @@
 
 #include <core/base/log.hpp>
 
+#include <algorithm>
+
 namespace cess::storage {
 namespace {
 
@@ -94,28 +96,31 @@ result<net::reply> verify(store& on, const node_id&, const fragment_ref& what, b
     return encoded(out);
 }
 
-// A key that ends with a lineage and a segment's id, as both kinds of settling records have.
-std::optional<std::pair<volume_id, segment_id>> segment_of_key(byte_view key) {
+// The segment whose freed record has this key.
+std::optional<std::pair<segment_id, volume_id>> freed_by_key(byte_view key) {
     if (key.size() < volume_id::size + segment_id::size) return std::nullopt;
     const auto tail = key.last(volume_id::size + segment_id::size);
-    return std::pair{volume_id::from(tail), segment_id::from(tail.subspan(volume_id::size))};
+    const std::pair named{segment_id::from(tail.subspan(volume_id::size)), volume_id::from(tail)};
+    if (!equal(key, ledger::key::freed(named.second, named.first))) return std::nullopt;
+    return named;
+}
+
+// Only a holder commits: what the ledger frees is told to holders alone, so that anything else would stay for ever.
+result<void> settle_listed(store& on, byte_view key, byte_view value) {
+    const auto listed = wire::decode<ledger::segment_record>(value);
+    if (!listed || !equal(key, ledger::key::segment(listed->lineage, listed->number))) return error(errc::invalid, "the record does not settle a segment");
+    if (std::find(listed->holders.begin(), listed->holders.end(), on.how.self) == listed->holders.end())
+        return error(errc::invalid, "the ledger lists the segment at other miners");
+    CHECK_OK(on.fragments.commit(listed->id, listed->lineage));
+    on.count.settled.add();
+    return {};
 }
 
 result<void> settle_one(store& on, const ledger::proved_record& record) {
-    const auto named = segment_of_key(record.key);
-    if (!named) return error(errc::invalid, "the record does not settle a segment");
-    const auto [lineage, segment] = *named;
-    const bool listed = equal(record.key, ledger::key::segment_by_id(lineage, segment));
-    const bool freed = equal(record.key, ledger::key::freed(lineage, segment));
-    if (!listed && !freed) return error(errc::invalid, "the record does not settle a segment");
     TRY(const auto value, on.leases.check(record));
     if (!value) return error(errc::not_found, "the record proves an absence, which settles nothing");
-    if (freed) return on.sweeping->learn_freed({{segment, lineage}}, on.on.world.now());
-    TRY(const auto ref, wire::decode<ledger::segment_ref>(*value));
-    if (ref.lineage != lineage) return error(errc::invalid, "the record is about another lineage");
-    CHECK_OK(on.fragments.commit(segment, lineage));
-    on.count.settled.add();
-    return {};
+    if (const auto freed = freed_by_key(record.key)) return on.sweeping->learn_freed({*freed}, on.on.world.now());
+    return settle_listed(on, record.key, *value);
 }
 
 result<net::reply> settle(store& on, const node_id&, const settle_request& what, byte_view) {

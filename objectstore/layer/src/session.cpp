@@ -323,7 +323,7 @@ net::awaitable<void> session_impl::settle(std::vector<ledger::segment_record> se
 net::awaitable<result<void>> session_impl::settle_batch_of(std::vector<ledger::segment_record> segments) {
     std::map<node_id, storage::settle_request> by_miner;
     for (const auto& segment : segments) {
-        CO_TRY(auto proved, co_await m_core.on.ledger.read(ledger::key::segment_by_id(segment.lineage, segment.id), m_core.on.world.now() + m_core.on.limits.ledger));
+        CO_TRY(auto proved, co_await m_core.on.ledger.read(ledger::key::segment(segment.lineage, segment.number), m_core.on.world.now() + m_core.on.limits.ledger));
         for (const auto& miner : segment.holders) by_miner[miner].records.push_back(proved);
     }
     result<void> out;

@@ -114,7 +114,8 @@ struct verify_reply {
     std::uint64_t length = 0;
     template <class S, class C> static void describe(S& s, C& c) { c(s.sound, s.length); }
 };
-// Proof that the ledger lists a segment (its segment_by_id record) or freed it (its freed record).
+// Proof that the ledger lists a segment here (its segment record, with this miner among the holders) or freed it (its
+// freed record).
 struct settle_request {
     static constexpr std::uint8_t wire_version = 1;
     std::vector<ledger::proved_record> records;
