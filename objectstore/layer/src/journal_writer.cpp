@@ -294,6 +294,7 @@ void journal_writer::recompute() {
         return;
     }
     m_acknowledged = durable[needed - 1];
+    m_progress = m_world.now();
     shrink_window();
     form_groups();
     m_changed.notify();
@@ -330,7 +331,9 @@ net::awaitable<void> journal_writer::watch(std::shared_ptr<journal_writer> self)
             continue;
         }
         const auto now = self->m_world.now();
-        if (self->m_waiting.front().deadline <= now) {
+        // What moves on is not late: a long tail, or a full pipeline on a slow line, takes its time.
+        const auto deadline = std::max(self->m_waiting.front().deadline, self->m_progress + self->m_how.limits.append);
+        if (deadline <= now) {
             self->fail(error(errc::timeout, "too few journal members answered"));
             co_return;
         }
@@ -340,7 +343,7 @@ net::awaitable<void> journal_writer::watch(std::shared_ptr<journal_writer> self)
             self->m_asking_ledger = true;
             self->m_tasks.spawn(ask_ledger(self));
         }
-        const auto wake = std::min(self->m_waiting.front().deadline, now + net::duration(100ms));
+        const auto wake = std::min(deadline, now + net::duration(100ms));
         auto slept = co_await self->m_world.sleep_until(wake);
         if (!slept) co_return;
     }

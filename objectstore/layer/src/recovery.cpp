@@ -16,6 +16,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr net::duration late_answer_grace = 300ms;
+constexpr std::size_t leases_watched = 16;
 
 // Fisher–Yates on our own randomness, so that a seed replays.
 template <class T>
@@ -403,6 +404,10 @@ net::awaitable<result<taken_volume>> recovery::run() {
     CO_CHECK_OK(co_await wait_for_owner(before));
     CO_TRY(auto members, co_await choose_members(before.geometry.m));
     if (!before.leases.empty()) CO_CHECK_OK(co_await check_reachable(before.leases.back()));
+    // Takeovers that cannot serve fill the list of leases until nobody can take the volume any more. So where many did
+    // not, the older journals must answer first; by force it is tried all the same.
+    if (before.leases.size() > leases_watched && !m_how.force)
+        for (const auto& lease : before.leases) CO_CHECK_OK(co_await check_reachable(lease));
     CO_CHECK_OK(co_await acquire(before, std::move(members)));
     co_await fence_all();
     CO_TRY(auto history, co_await walk());

@@ -21,7 +21,7 @@
 namespace cess::layer {
 
 struct journal_limits {
-    net::duration append = std::chrono::seconds(30);    // from append() to the acknowledgement
+    net::duration append = std::chrono::seconds(30);    // from append(), or the last acknowledgement of any, to this one's
     net::duration request = std::chrono::seconds(3);    // one request to one member
     net::duration spare_after = std::chrono::milliseconds(500);  // a member without an answer for so long gets a substitute
     std::uint64_t window_bytes = 16 * MiB;              // acknowledged groups kept to bring members up to date; further back is copied
@@ -141,6 +141,7 @@ private:
     std::uint64_t m_window_bytes = 0;
     std::uint64_t m_bytes_kept = 0;
     std::optional<error> m_failure;
+    net::time_point m_progress{};  // when entries were acknowledged last
     bool m_asking_ledger = false;
     net::time_point m_asked_ledger{};
     bool m_stopped = false;
