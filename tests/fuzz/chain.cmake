@@ -1,1 +1,0 @@
-cess_fuzz(fuzz/chain_fuzz chain_ledger)

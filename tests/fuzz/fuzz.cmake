@@ -1,0 +1,21 @@
+# Fuzzers are built by clang with -DCESS_FUZZ=ON (preset "fuzz"), all of them by the target `fuzzers`; ctest -L fuzz runs
+# each for CESS_FUZZ_SECONDS (an environment variable, default 10).
+#   cess_fuzz(fuzz/wire_fuzz core_wire)
+add_custom_target(fuzzers)
+function(cess_fuzz path)
+  if(NOT CESS_FUZZ)
+    return()
+  endif()
+  get_filename_component(name ${path} NAME)
+  add_executable(${name} ${path}.cpp)
+  target_link_libraries(${name} PRIVATE ${ARGN} cess_strict)
+  target_compile_options(${name} PRIVATE -fsanitize=fuzzer)
+  target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+  add_dependencies(fuzzers ${name})
+  add_test(NAME ${path} COMMAND sh -c
+    "exec $<TARGET_FILE:${name}> -max_total_time=\${CESS_FUZZ_SECONDS:-10} -rss_limit_mb=1024 -max_len=65536")
+  set_tests_properties(${path} PROPERTIES LABELS fuzz TIMEOUT 900)
+endfunction()
+cess_fuzz(fuzz/chain_fuzz chain_ledger)
+cess_fuzz(fuzz/s3_fuzz objectstore_s3_protocol)
+cess_fuzz(fuzz/storage_fuzz storage_test_support)

@@ -1,1 +1,0 @@
-cess_fuzz(fuzz/storage_fuzz storage_test_support)
