@@ -215,9 +215,7 @@ TEST_CASE("a large blob is dropped at once and cleared behind") {
     net.create_volume("v", fs_type);
     const auto v = opened(net, "v");
     for (std::uint64_t i = 0; i < 3000; ++i) {
-        volume::change edit;
-        edit.write(1, i * 8192, pattern(100, i));
-        REQUIRE(v->apply(edit).has_value());
+        write(*v, 1, i * 8192, pattern(100, i));
     }
     volume::change drop;
     drop.zero(1, 0, 3000 * 8192);
