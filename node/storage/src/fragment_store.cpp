@@ -69,7 +69,7 @@ void fragment_store::note(const segment_id& segment, const copy& c) {
     m_index[segment].push_back(c);
     ++m_count;
     if (c.committed()) return;
-    m_provisional.emplace(c.tag, segment);
+    m_provisional.insert({c.tag, segment});
     m_reserved[c.tag] += fragment_file_size(c.length);
 }
 
