@@ -53,7 +53,7 @@ for what in create untar sequential_write sequential_read synced_writes; do
 done
 
 device() { fio --name=x --ioengine=nbd --uri="$1" --rw="$2" --bs="$3" --iodepth="$4" --size=1G --time_based --runtime=8 --fsync="$5" --output-format=json |
-  python3 -c 'import json,sys; j=json.load(sys.stdin)["jobs"][0]; print(int(j["read"]["iops"]+j["write"]["iops"]))'; }
+  python3 -c 'import json,sys; s=sys.stdin.read(); j=json.loads(s[s.index("{"):])["jobs"][0]; print(int(j["read"]["iops"]+j["write"]["iops"]))'; }
 printf '%-34s %10s %10s %8s\n' 'device' 'cess IOPS' 'file IOPS' 'ratio'
 for job in "randwrite 4k 32 0" "randwrite 4k 1 1" "write 1m 4 0" "randread 4k 32 0" "read 1m 4 0"; do
   set -- $job
