@@ -1,5 +1,6 @@
 #include <core/base/bytes.hpp>
 #include <core/base/ids.hpp>
+#include <core/base/memory.hpp>
 #include <core/base/metrics.hpp>
 #include <core/base/random.hpp>
 
@@ -72,4 +73,20 @@ TEST_CASE("registries of several nodes render as one, each with its label") {
     const auto text = all.render();
     CHECK(text.find("# TYPE cess_x_total counter\ncess_x_total{op=\"put\",node=\"a\"} 3\ncess_x_total{op=\"put\",node=\"b\"} 4\n") != std::string::npos);
     CHECK(text.find("cess_y{node=\"b\"} 7\n") != std::string::npos);
+}
+
+TEST_CASE("large buffers come back, as many as are kept, the smallest that fits first") {
+    buffer_recycler memory(2);
+    auto small = memory.take(8 * MiB), large = memory.take(16 * MiB), third = memory.take(8 * MiB);
+    const auto* const small_at = small.data();
+    const auto* const large_at = large.data();
+    memory.give(std::move(large));
+    memory.give(std::move(small));
+    memory.give(std::move(third));  // one more than is kept
+    const auto again = memory.take(6 * MiB);
+    CHECK(again.data() == small_at);
+    CHECK(again.size() == 6 * MiB);
+    const auto rest = memory.take(9 * MiB);
+    CHECK(rest.data() == large_at);
+    CHECK(memory.take(10).size() == 10);
 }

@@ -7,6 +7,8 @@ cess_test(unit/volume_test volume_testing)
 cess_test(unit/volume_model_test volume_testing)
 cess_test(unit/volume_failure_test volume_testing)
 cess_test(unit/volume_threads_test volume_testing)
+cess_test(unit/extent_cache_test volume_testing)
+target_include_directories(extent_cache_test PRIVATE ${PROJECT_SOURCE_DIR}/objectstore/volume/src)
 
 add_executable(volume_bench bench/volume_bench.cpp)
 target_link_libraries(volume_bench PRIVATE volume_testing cess_strict)

@@ -1,4 +1,5 @@
 #include <core/base/log.hpp>
+#include <core/base/memory.hpp>
 #include <core/net/blocking.hpp>
 #include <core/net/http_metrics.hpp>
 #include <node/roles/host.hpp>
@@ -85,6 +86,7 @@ private:
 }  // namespace
 
 result<std::unique_ptr<host>> host::start(loaded with) {
+    keep_freed_memory();
     auto made = std::make_unique<running_host>(with.process);
     // Consensus first: the others register there.
     std::stable_partition(with.nodes.begin(), with.nodes.end(), [](const node_config& n) { return n.role == "consensus"; });

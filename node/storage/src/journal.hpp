@@ -87,7 +87,9 @@ private:
     result<void> write(const std::vector<staged>& groups);
     [[nodiscard]] bool full(std::uint64_t more) const;
     result<void> write_run(bytes& run, std::uint32_t& synced);
-    result<void> extend(std::uint64_t needed);
+    [[nodiscard]] static std::size_t room_for(const std::vector<staged>& groups);
+    [[nodiscard]] std::uint64_t growth(std::uint64_t run) const;
+    result<void> zero_ahead(std::uint64_t run);
     result<void> start_file(entry_index first, const hash256& previous);
     result<void> reload();
     // journal.cpp

@@ -5,6 +5,7 @@
 #include <core/crypto/crypto.hpp>
 
 #include <algorithm>
+#include <array>
 #include <numeric>
 
 namespace cess::storage {
@@ -136,10 +137,18 @@ bool journal::full(std::uint64_t more) const {
     return f.end > f.header.first && f.written + more > m_how.file_size;
 }
 
+// What the records of all groups take, about.
+std::size_t journal::room_for(const std::vector<staged>& groups) {
+    std::size_t sum = 0;
+    for (const auto& g : groups) sum += journal_record_head + 128 + sizeof(std::uint32_t) * g.record.group.lengths.size() + g.payloads.size();
+    return sum;
+}
+
 // All groups with as few writes and syncs as there are files.
 result<void> journal::write(const std::vector<staged>& groups) {
     m_doubtful = true;  // until it is done
     bytes run;
+    run.reserve(room_for(groups));
     auto synced = m_files.empty() ? std::uint32_t{0} : static_cast<std::uint32_t>(m_files.back().written);
     for (const auto& g : groups) {
         auto record = g.record;
@@ -152,7 +161,7 @@ result<void> journal::write(const std::vector<staged>& groups) {
         auto& f = m_files.back();
         record.synced = synced;
         add_mark(f, {record.group.first, f.written + run.size(), g.previous});
-        append(run, encode_record(f.header.seed, record, g.payloads));
+        encode_record(run, f.header.seed, record, g.payloads);
         f.end = end_of(record.group);
         m_end = f.end;
         m_chain = record.chain;
@@ -164,8 +173,10 @@ result<void> journal::write(const std::vector<staged>& groups) {
 
 result<void> journal::write_run(bytes& run, std::uint32_t& synced) {
     auto& f = m_files.back();
-    CHECK_OK(extend(f.written + run.size()));
+    TRY(auto claim, m_how.space.claim(growth(run.size())));
     CHECK_OK(m_tail->write_at(f.written, run));
+    CHECK_OK(zero_ahead(run.size()));
+    claim.keep();
     CHECK_OK(m_tail->sync());
     if (m_how.synced) m_how.synced();
     f.written += run.size();
@@ -174,17 +185,23 @@ result<void> journal::write_run(bytes& run, std::uint32_t& synced) {
     return {};
 }
 
-// Zeros written ahead: a sync of bytes that the file already has need not touch the file system's own log (measured
-// on ext4: twice as many synced appends a second).
-result<void> journal::extend(std::uint64_t needed) {
+// By how much the file grows when so many bytes are appended: to their end, and by zeros past it. A sync of bytes that
+// the file already has need not touch the file system's own log (measured on ext4: twice as many synced appends a
+// second). A run as large as the zeros pays for that log itself.
+std::uint64_t journal::growth(std::uint64_t run) const {
+    const auto& f = m_files.back();
+    const auto end = f.written + run;
+    if (end <= f.allocated) return 0;
+    return end - f.allocated + (run >= extend_max ? 0 : std::clamp(f.allocated, extend_min, extend_max));
+}
+
+result<void> journal::zero_ahead(std::uint64_t run) {
+    static const std::array<std::byte, extend_max> zeros{};
     auto& f = m_files.back();
-    if (needed <= f.allocated) return {};
-    const auto size = needed - f.allocated + std::clamp(f.allocated, extend_min, extend_max);
-    TRY(auto claim, m_how.space.claim(size));
-    const bytes zeros(static_cast<std::size_t>(size), std::byte{0});
-    CHECK_OK(m_tail->write_at(f.allocated, zeros));
-    f.allocated += size;
-    claim.keep();
+    const auto end = f.written + run;
+    const auto until = f.allocated + growth(run);
+    if (until > end && end > f.allocated) CHECK_OK(m_tail->write_at(end, byte_view(zeros).first(until - end)));
+    f.allocated = until;
     return {};
 }
 

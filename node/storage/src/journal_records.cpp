@@ -45,24 +45,24 @@ result<journal_file_header> decode_file_header(byte_view raw) {
     return header;
 }
 
-bytes encode_record(std::uint32_t seed, const journal_record& record, byte_view payloads) {
+void encode_record(bytes& to, std::uint32_t seed, const journal_record& record, byte_view payloads) {
     const auto group = wire::encode(record.group);
     record_head head;
     head.group_size = static_cast<std::uint32_t>(group.size());
     head.body_size = static_cast<std::uint32_t>(payloads.size());
     head.synced = record.synced;
     head.chain = record.chain;
-    auto out = encode_head(head);
-    const auto sum = erasure::crc32c(erasure::crc32c(erasure::crc32c(seed, out), group), payloads);
+    auto front = encode_head(head);
+    const auto sum = erasure::crc32c(erasure::crc32c(erasure::crc32c(seed, front), group), payloads);
     wire::encoder tail;
     tail(sum);
-    append(out, tail.view());
-    out.resize(journal_record_head, std::byte{0});
-    out.reserve(head.total());
-    append(out, group);
-    append(out, payloads);
-    out.resize(head.total(), std::byte{0});
-    return out;
+    append(front, tail.view());
+    front.resize(journal_record_head, std::byte{0});
+    const auto end = to.size() + head.total();
+    append(to, front);
+    append(to, group);
+    append(to, payloads);
+    to.resize(end, std::byte{0});
 }
 
 std::optional<record_head> decode_record_head(byte_view raw) {

@@ -37,7 +37,8 @@ struct record_head {
     [[nodiscard]] std::size_t content_size() const noexcept { return std::size_t{group_size} + body_size; }
     [[nodiscard]] std::size_t total() const noexcept { return (journal_record_head + content_size() + 7) / 8 * 8; }
 };
-[[nodiscard]] bytes encode_record(std::uint32_t seed, const journal_record& record, byte_view payloads);
+// Appends it to `to`, which needs record_head::total() bytes more.
+void encode_record(bytes& to, std::uint32_t seed, const journal_record& record, byte_view payloads);
 // Nothing if there is no record here: zeros, or not the magic, or sizes that cannot be.
 [[nodiscard]] std::optional<record_head> decode_record_head(byte_view raw);
 // `content` is group ‖ payloads, content_size() bytes. errc::corrupt

@@ -1,6 +1,7 @@
 #include "runtime.hpp"
 
 #include <core/base/log.hpp>
+#include <core/base/memory.hpp>
 #include <core/net/blocking.hpp>
 
 namespace cess::client {
@@ -30,6 +31,7 @@ result<std::unique_ptr<runtime>> runtime::start(config with, std::uint64_t memor
     if (memory != 0) with.memory = memory;
     if (with.memory < 64 * MiB) return error(errc::invalid, "memory of " + format_size(with.memory) + " is too little; 64MiB is the least");
     TRY(auto who, load_account(with.account_file));
+    keep_freed_memory();
     return std::unique_ptr<runtime>(std::make_unique<runtime_implementation>(std::move(with), std::move(who)));
 }
 

@@ -17,6 +17,7 @@ struct layer_core {
     miner_link readers;  // without a lease
     placement where;
     net::worker_pool workers;
+    std::shared_ptr<buffer_recycler> encodings = std::make_shared<buffer_recycler>(4);  // of two puts: fragments and parity
     read_counters count;
     counter& put_bytes;
     counter& read_bytes;

@@ -60,6 +60,11 @@ result<void> block_cipher::open(std::uint64_t block, byte_view sealed, byte_span
 
 // ---- fragments -------------------------------------------------------------------------------------------
 
+encoded_segment::~encoded_segment() {
+    memory->give(std::move(data));
+    memory->give(std::move(parity));
+}
+
 byte_view encoded_segment::fragment(unsigned index) const noexcept {
     const auto size = layout.fragment();
     if (layout.geometry.k == 1) return byte_view(data).first(size);
@@ -68,12 +73,12 @@ byte_view encoded_segment::fragment(unsigned index) const noexcept {
 }
 
 result<std::shared_ptr<encoded_segment>> encode_segment(const segment_layout& layout, const crypto::secret_key& key, const volume_id& lineage,
-                                                        segment_number number, byte_view content) {
-    auto out = std::make_shared<encoded_segment>();
+                                                        segment_number number, byte_view content, std::shared_ptr<buffer_recycler> memory) {
+    auto out = std::make_shared<encoded_segment>(std::move(memory));
     out->layout = layout;
     const auto size = layout.fragment();
     const unsigned k = layout.geometry.k, m = layout.geometry.m;
-    out->data.resize(size * k);
+    out->data = out->memory->take(size * k);
     block_cipher cipher(key, lineage, number);
     for (std::uint64_t block = 0; block < layout.blocks(); ++block)
         cipher.seal(block, content.subspan(layout.plain_offset(block), layout.plain_size(block)),
@@ -84,7 +89,7 @@ result<std::shared_ptr<encoded_segment>> encode_segment(const segment_layout& la
         shape.k = layout.geometry.k;
         shape.m = layout.geometry.m;
         TRY(const auto codec, erasure::codec::make(shape));
-        out->parity.resize(size * m);
+        out->parity = out->memory->take(size * m);
         std::vector<byte_view> data;
         std::vector<byte_span> parity;
         for (unsigned i = 0; i < k; ++i) data.push_back(out->fragment(i));

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chain/ledger/types.hpp>
+#include <core/base/memory.hpp>
 #include <core/crypto/crypto.hpp>
 #include <node/storage/protocol.hpp>
 
@@ -53,6 +54,12 @@ private:
 
 // All fragments of a segment, in memory, with what names them.
 struct encoded_segment {
+    explicit encoded_segment(std::shared_ptr<buffer_recycler> of) : memory(std::move(of)) {}
+    ~encoded_segment();
+    encoded_segment(const encoded_segment&) = delete;
+    encoded_segment& operator=(const encoded_segment&) = delete;
+
+    std::shared_ptr<buffer_recycler> memory;  // of data and parity
     segment_layout layout;
     bytes data;                      // k fragments back to back, padded with zeros
     bytes parity;                    // m fragments back to back; empty for copies
@@ -62,7 +69,7 @@ struct encoded_segment {
 };
 // Sealing and coding; hashing of each fragment is left to hash_fragment, so that it can run in parallel.
 [[nodiscard]] result<std::shared_ptr<encoded_segment>> encode_segment(const segment_layout& layout, const crypto::secret_key& key, const volume_id& lineage,
-                                                                      segment_number number, byte_view content);
+                                                                      segment_number number, byte_view content, std::shared_ptr<buffer_recycler> memory);
 void hash_fragment(encoded_segment& of, unsigned index);  // thread-safe for different indexes
 void name_segment(encoded_segment& of);                   // after all are hashed
 

@@ -142,7 +142,7 @@ result<ledger::segment_record> session_impl::put_segment(const keyring& keys, co
     record.block_size = spec.block_size;
     record.key_generation = spec.key_generation;
     record.salt = m_core.on.world.random().id<salt256>();
-    TRY(auto encoded, encode_segment(layout, segment_key(volume_key, record.salt), spec.lineage, spec.number, content));
+    TRY(auto encoded, encode_segment(layout, segment_key(volume_key, record.salt), spec.lineage, spec.number, content, m_core.encodings));
     auto& fragments = *encoded;
     run_parallel(m_core.workers, layout.geometry.k == 1 ? 1 : layout.fragments(), [&fragments](unsigned i) { hash_fragment(fragments, i); });
     name_segment(fragments);

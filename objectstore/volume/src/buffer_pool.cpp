@@ -41,7 +41,7 @@ result<std::shared_ptr<buffer_pool::slot>> buffer_pool::reserve(std::uint64_t wa
         if (m_open) break;
         if (m_bytes == 0 || m_bytes + m_limits.segment_size <= m_limits.buffers_max) {
             m_open = std::make_shared<slot>();
-            m_open->buffer = std::make_shared<segment_buffer>(segment_number{m_next++}, m_limits.segment_size);
+            m_open->buffer = std::make_shared<segment_buffer>(segment_number{m_next++}, m_limits.segment_size, m_memory);
             m_bytes += m_limits.segment_size;
             m_table.add(m_open->buffer);
             break;

@@ -70,6 +70,7 @@ private:
     segment_table& m_table;
     const hooks m_on;
     const limits m_limits;
+    const std::shared_ptr<buffer_recycler> m_memory = std::make_shared<buffer_recycler>(1);
     mutable std::mutex m_mutex;
     std::condition_variable m_changed;  // space, stored, stop
     std::condition_variable m_ready;    // work for workers

@@ -250,7 +250,7 @@ result<sequence_number> engine::commit(prepared& what) {
     }
     const sequence_number at{m_applied.load() + 1};
     m_table->commit(run.deltas(), at);
-    run.publish_generations();
+    run.publish();
     if (run.dropped()) m_dropped = true;
     what.change.at = at;
     what.change.when = std::chrono::steady_clock::now();

@@ -30,8 +30,13 @@ std::int64_t executor::logical_delta() const noexcept {
     return sum;
 }
 
-void executor::publish_generations() {
+void executor::publish() {
     for (const auto& [blob, to] : m_generations) m_store.set_generation(blob, to);
+    auto& hot = m_store.hot_extents();
+    for (const auto& each : m_row_changes) {
+        if (each.written) hot.inserted(each.blob, each.generation, each.row);
+        else hot.erased(each.blob, each.generation, each.row);
+    }
 }
 
 result<void> executor::run(const edit_record& edit) {
@@ -42,6 +47,13 @@ result<void> executor::put_row(byte_view key, byte_view value) {
     if (const auto status = m_batch->Put(slice(key), slice(value)); !status.ok()) return rocks_error(status, "batch");
     return {};
 }
+
+result<void> executor::put_extent(blob_id blob, const extent& e) {
+    note(true, blob, e);
+    return put_row(row::extent_key(blob, generation(blob), e.end), row::extent_value(e));
+}
+
+void executor::note(bool written, blob_id blob, const extent& e) { m_row_changes.push_back({written, blob, generation(blob), e}); }
 
 result<void> executor::erase_row(byte_view key) {
     if (const auto status = m_batch->Delete(slice(key)); !status.ok()) return rocks_error(status, "batch");
@@ -65,7 +77,40 @@ void executor::count(const extent& e, std::int64_t sign) {
     delta.used |= sign > 0;
 }
 
+// What a chunk of hot extents knows of a range that lies within it.
+std::optional<executor::overlap> executor::collect_hot(blob_id blob, std::uint64_t offset, std::uint64_t end) {
+    auto& hot = m_store.hot_extents();
+    const extent_cache::place at{blob, generation(blob), offset / extent_cache::chunk_size};
+    if (m_extents_touched || end > (at.chunk + 1) * extent_cache::chunk_size) return std::nullopt;
+    const auto* rows = hot.find(at);
+    if (!rows && hot.wanted(at)) rows = fill_hot(at);
+    if (!rows) return std::nullopt;
+    overlap out;
+    auto it = std::lower_bound(rows->begin(), rows->end(), offset, [](const extent& e, std::uint64_t from) { return e.end < from; });
+    if (it != rows->end() && it->end == offset) out.before = *it++;
+    for (; it != rows->end() && it->start < end; ++it) out.inside.push_back(*it);
+    return out;
+}
+
+const extent_cache::rows* executor::fill_hot(const extent_cache::place& at) {
+    const auto from = at.chunk * extent_cache::chunk_size;
+    const auto prefix = row::extent_prefix(at.blob, at.generation);
+    extent_cache::rows rows;
+    const auto it = iterate();
+    for (it->Seek(slice(row::extent_key(at.blob, at.generation, from))); it->Valid(); it->Next()) {
+        const auto key = view(it->key());
+        if (key.size() < prefix.size() || !equal(key.first(prefix.size()), prefix)) break;
+        const auto e = row::parse_extent(key, view(it->value()));
+        if (!e) return nullptr;  // whoever reads it for its own sake says so
+        if (e->start >= from + extent_cache::chunk_size) break;
+        rows.push_back(*e);
+    }
+    if (!it->status().ok()) return nullptr;
+    return &m_store.hot_extents().fill(at, std::move(rows));
+}
+
 result<executor::overlap> executor::collect(blob_id blob, std::uint64_t offset, std::uint64_t end, std::size_t limit) {
+    if (auto hot = collect_hot(blob, offset, end)) return std::move(*hot);
     overlap out;
     const auto it = iterate();
     const auto prefix = row::extent_prefix(blob, generation(blob));
@@ -84,26 +129,27 @@ result<executor::overlap> executor::collect(blob_id blob, std::uint64_t offset, 
     return out;
 }
 
-result<void> executor::punch(blob_id blob, const overlap& found, std::uint64_t offset, std::uint64_t end) {
-    const auto generation_now = generation(blob);
+// `filled`: a row that ends at `end` is written next, in the stead of one that is there.
+result<void> executor::punch(blob_id blob, const overlap& found, std::uint64_t offset, std::uint64_t end, bool filled) {
     for (const auto& e : found.inside) {
         m_extents_touched = true;
         auto cut = e;
         cut.start = std::max(e.start, offset);
         cut.end = std::min(e.end, end);
         count(cut, -1);
+        note(false, blob, e);
+        const bool replaced = e.end > end || (filled && e.end == end);
+        if (!replaced) CHECK_OK(erase_row(row::extent_key(blob, generation(blob), e.end)));
         if (e.start < offset) {
             auto left = e;
             left.end = offset;
-            CHECK_OK(put_row(row::extent_key(blob, generation_now, left.end), row::extent_value(left)));
+            CHECK_OK(put_extent(blob, left));
         }
         if (e.end > end) {
             auto right = e;
             right.start = end;
             right.offset = static_cast<std::uint32_t>(e.offset + (end - e.start));
-            CHECK_OK(put_row(row::extent_key(blob, generation_now, right.end), row::extent_value(right)));
-        } else {
-            CHECK_OK(erase_row(row::extent_key(blob, generation_now, e.end)));
+            CHECK_OK(put_extent(blob, right));
         }
     }
     return {};
@@ -112,13 +158,13 @@ result<void> executor::punch(blob_id blob, const overlap& found, std::uint64_t o
 result<void> executor::place(blob_id blob, std::optional<extent>& before, extent e) {
     m_extents_touched = true;
     count(e, +1);
-    const auto generation_now = generation(blob);
     if (before && continues(*before, e)) {
-        CHECK_OK(erase_row(row::extent_key(blob, generation_now, before->end)));
+        note(false, blob, *before);
+        CHECK_OK(erase_row(row::extent_key(blob, generation(blob), before->end)));
         e.start = before->start;
         e.offset = before->offset;
     }
-    CHECK_OK(put_row(row::extent_key(blob, generation_now, e.end), row::extent_value(e)));
+    CHECK_OK(put_extent(blob, e));
     before = e;
     return {};
 }
@@ -133,7 +179,7 @@ result<void> executor::run_one(const write_edit& e) {
     if (length == 0) return {};
     if (e.offset > blob_size_max || length > blob_size_max - e.offset) return error(errc::corrupt, "write past the end of a blob");
     TRY(auto found, collect(e.blob, e.offset, e.offset + length));
-    CHECK_OK(punch(e.blob, found, e.offset, e.offset + length));
+    CHECK_OK(punch(e.blob, found, e.offset, e.offset + length, true));
     auto at = e.offset;
     for (const auto& each : e.places) {
         if (each.length == 0) continue;

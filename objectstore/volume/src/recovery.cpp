@@ -116,7 +116,7 @@ private:
         for (const auto& edit : record->edits) CHECK_OK(run.run(edit));
         CHECK_OK(m_state.state->write(run.batch()));
         m_state.table->commit(run.deltas(), at);
-        run.publish_generations();
+        run.publish();
         m_at = at;
         if (run.snapshot()) return cut_snapshot(*run.snapshot());
         if (m_state.state->memtable_bytes() < m_how.memtable) return {};

@@ -88,7 +88,7 @@ std::shared_ptr<segment_buffer> segment_table::replay_buffer(segment_number numb
     auto& s = m_segments[{m_own, number}];
     if (s.at) return nullptr;
     if (!s.buffer) {
-        s.buffer = std::make_shared<segment_buffer>(number, capacity);
+        s.buffer = std::make_shared<segment_buffer>(number, capacity, std::make_shared<buffer_recycler>(0));
         s.dirty = true;
     }
     return s.buffer;

@@ -6,6 +6,8 @@
 
 #include "records.hpp"
 
+#include <core/base/memory.hpp>
+
 #include <atomic>
 #include <mutex>
 #include <unordered_map>
@@ -16,19 +18,23 @@ namespace cess::volume {
 // only ranges whose write has not been published do.
 class segment_buffer {
 public:
-    segment_buffer(segment_number number, std::uint64_t capacity) : m_number(number), m_capacity(capacity), m_data(new std::byte[capacity]) {}
+    segment_buffer(segment_number number, std::uint64_t capacity, std::shared_ptr<buffer_recycler> memory)
+        : m_number(number), m_memory(std::move(memory)), m_data(m_memory->take(capacity)) {}
+    ~segment_buffer() { m_memory->give(std::move(m_data)); }
+    segment_buffer(const segment_buffer&) = delete;
+    segment_buffer& operator=(const segment_buffer&) = delete;
     [[nodiscard]] segment_number number() const noexcept { return m_number; }
-    [[nodiscard]] std::uint64_t capacity() const noexcept { return m_capacity; }
-    [[nodiscard]] std::byte* at(std::uint64_t offset) noexcept { return m_data.get() + offset; }
-    [[nodiscard]] byte_view view(std::uint64_t offset, std::uint64_t length) const noexcept { return {m_data.get() + offset, length}; }
+    [[nodiscard]] std::uint64_t capacity() const noexcept { return m_data.size(); }
+    [[nodiscard]] std::byte* at(std::uint64_t offset) noexcept { return m_data.data() + offset; }
+    [[nodiscard]] byte_view view(std::uint64_t offset, std::uint64_t length) const noexcept { return {m_data.data() + offset, length}; }
 
     // Set after the location is queued for the journal: who sees true need not journal the payload.
     std::atomic<bool> stored{false};
 
 private:
     segment_number m_number;
-    std::uint64_t m_capacity;
-    std::unique_ptr<std::byte[]> m_data;  // untouched pages cost nothing
+    std::shared_ptr<buffer_recycler> m_memory;
+    bytes m_data;  // untouched pages of a new one cost nothing
 };
 
 struct segment_ref {

@@ -76,7 +76,7 @@ rocksdb::Options rocks_options(const store::options& how) {
     o.avoid_flush_during_shutdown = true;
     o.persist_stats_to_disk = false;
     rocksdb::BlockBasedTableOptions t;
-    t.block_cache = rocksdb::NewLRUCache(how.cache);
+    t.block_cache = rocksdb::NewLRUCache(how.cache - how.cache / 3);
     t.cache_index_and_filter_blocks = true;
     t.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
     t.format_version = 5;
@@ -100,7 +100,7 @@ result<std::unique_ptr<store>> store::open(const options& how) {
     return out;
 }
 
-store::store(options how) : m_how(std::move(how)) {}
+store::store(options how) : m_how(std::move(how)), m_hot_extents(m_how.cache / 3) {}
 
 store::~store() = default;
 

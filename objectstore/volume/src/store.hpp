@@ -5,6 +5,7 @@
 // before its begin_flush(), and is made without stopping writers.
 #pragma once
 
+#include "extent_cache.hpp"
 #include "segment_table.hpp"
 
 #include <shared_mutex>
@@ -22,7 +23,7 @@ class store {
 public:
     struct options {
         std::string directory;
-        std::uint64_t cache = 48 * MiB;
+        std::uint64_t cache = 48 * MiB;  // of blocks of the store; a third is for extents of hot places
         std::uint64_t memtable = 8 * MiB;
         bool read_only = false;
     };
@@ -40,6 +41,7 @@ public:
     // ---- writing; REQUIRES: the apply lock
     [[nodiscard]] result<void> write(rocksdb::WriteBatch& batch);
     void set_generation(blob_id blob, std::uint32_t to);
+    [[nodiscard]] extent_cache& hot_extents() noexcept { return m_hot_extents; }
     [[nodiscard]] std::uint64_t memtable_bytes() const noexcept { return m_memtable_bytes.load(std::memory_order_relaxed); }
     // Switches the memtable, without waiting for its flush. REQUIRES: no flush under way.
     [[nodiscard]] result<void> begin_flush();
@@ -57,6 +59,7 @@ private:
     [[nodiscard]] result<void> load_generations();
 
     options m_how;
+    extent_cache m_hot_extents;
     std::shared_ptr<flush_listener> m_listener;
     std::unique_ptr<rocksdb::DB> m_db;
     std::atomic<std::uint64_t> m_memtable_bytes{0};
@@ -77,7 +80,7 @@ public:
     [[nodiscard]] const live_deltas& deltas() const noexcept { return m_deltas; }
     [[nodiscard]] std::int64_t logical_delta() const noexcept;
     [[nodiscard]] const std::optional<snapshot_edit>& snapshot() const noexcept { return m_snapshot; }
-    void publish_generations();  // after the batch is written
+    void publish();  // generations and hot extents; after the batch is written
     [[nodiscard]] bool dropped() const noexcept { return !m_generations.empty(); }  // a generation is left to be cleared
 
     // Clears up to `limit` extents of a dropped generation; true when nothing is left of it.
@@ -96,11 +99,15 @@ private:
         std::optional<extent> before;  // ends exactly at the offset
         std::vector<extent> inside;    // reach into the range
     };
+    [[nodiscard]] std::optional<overlap> collect_hot(blob_id blob, std::uint64_t offset, std::uint64_t end);
+    [[nodiscard]] const extent_cache::rows* fill_hot(const extent_cache::place& at);
     [[nodiscard]] result<overlap> collect(blob_id blob, std::uint64_t offset, std::uint64_t end, std::size_t limit = SIZE_MAX);
-    [[nodiscard]] result<void> punch(blob_id blob, const overlap& found, std::uint64_t offset, std::uint64_t end);
+    [[nodiscard]] result<void> punch(blob_id blob, const overlap& found, std::uint64_t offset, std::uint64_t end, bool filled = false);
     [[nodiscard]] result<void> place(blob_id blob, std::optional<extent>& before, extent e);
     [[nodiscard]] result<void> put_row(byte_view key, byte_view value);
     [[nodiscard]] result<void> erase_row(byte_view key);
+    [[nodiscard]] result<void> put_extent(blob_id blob, const extent& e);
+    void note(bool written, blob_id blob, const extent& e);  // for the hot extents
     [[nodiscard]] std::unique_ptr<rocksdb::Iterator> iterate();
     [[nodiscard]] std::uint32_t generation(blob_id blob) const;
     void count(const extent& e, std::int64_t sign);
@@ -110,6 +117,13 @@ private:
     std::unique_ptr<rocksdb::WriteBatchBase> m_batch;
     bool m_indexed;
     bool m_extents_touched = false;
+    struct row_change {
+        bool written;  // false: removed
+        blob_id blob;
+        std::uint32_t generation;
+        extent row;
+    };
+    std::vector<row_change> m_row_changes;
     live_deltas m_deltas;
     std::unordered_map<blob_id, std::uint32_t> m_generations;
     std::optional<snapshot_edit> m_snapshot;

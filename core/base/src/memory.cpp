@@ -1,0 +1,38 @@
+#include <core/base/memory.hpp>
+
+#include <malloc.h>
+
+namespace cess {
+namespace {
+
+constexpr std::size_t large = 4 * MiB;
+
+}  // namespace
+
+void keep_freed_memory() noexcept {
+    ::mallopt(M_MMAP_THRESHOLD, 8 * MiB);
+    ::mallopt(M_TRIM_THRESHOLD, 64 * MiB);
+}
+
+bytes buffer_recycler::take(std::size_t size) {
+    bytes out;
+    if (size >= large) {
+        const std::lock_guard lock(m_mutex);
+        auto best = m_free.end();
+        for (auto it = m_free.begin(); it != m_free.end(); ++it)
+            if (it->capacity() >= size && (best == m_free.end() || it->capacity() < best->capacity())) best = it;
+        if (best != m_free.end()) {
+            out = std::move(*best);
+            m_free.erase(best);
+        }
+    }
+    out.resize(size);
+    return out;
+}
+
+void buffer_recycler::give(bytes&& used) noexcept {
+    const std::lock_guard lock(m_mutex);
+    if (used.capacity() >= large && m_free.size() < m_count_max) m_free.push_back(std::move(used));  // room was reserved
+}
+
+}  // namespace cess
