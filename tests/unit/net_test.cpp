@@ -27,7 +27,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr method_id echo = 1, who = 2, slow = 3, refuse = 4, huge = 5;
+constexpr method_id echo = 1, who = 2, slow = 3, refuse = 4, huge = 5, cancel = 6;
 
 struct echo_service : service {
     explicit echo_service(env& w) : world(w) {}
@@ -41,6 +41,7 @@ struct echo_service : service {
         }
         if (what.method == slow) (void)co_await world.sleep_for(1h);
         if (what.method == refuse) out = reply::of(error(errc::no_space, "disk is\nfull"));
+        if (what.method == cancel) out = reply::of(error(errc::canceled, "given up"));
         if (what.method == huge) out.body.resize(body_size_max + 1);
         co_return out;
     }
@@ -205,6 +206,13 @@ TEST_CASE("a refusal arrives as the error the service named, on one line") {
     CHECK(r.call(huge).error().code == errc::too_large);
     CHECK(r.call(echo, {}, bytes(body_size_max + 1)).error().code == errc::too_large);
     CHECK(r.call(echo).has_value());
+}
+
+TEST_CASE("a peer that claims a call was canceled has failed it: only we give up our calls") {
+    rig on;
+    const auto got = on.call(cancel);
+    REQUIRE(got.has_error());
+    CHECK(got.error().code == errc::unavailable);
 }
 
 TEST_CASE("many calls at once on one connection all get their own answers") {

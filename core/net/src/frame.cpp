@@ -85,11 +85,16 @@ frame reply_frame(std::uint64_t id, reply what) {
     return sized(std::move(f));
 }
 
+error refusal_of_peer(error named) {
+    if (named.code == errc::canceled) named.code = errc::unavailable;
+    return named;
+}
+
 result<reply> open_reply(frame f) {
     const auto code = static_cast<errc>(f.header.code);
     if (code != errc::ok) {
         if (f.header.code > static_cast<std::uint16_t>(errc::no_attribute)) return error(errc::protocol, "reply with an unknown error code");
-        return error(code, one_line(f.head));
+        return refusal_of_peer(error(code, one_line(f.head)));
     }
     reply r;
     r.head = std::move(f.head);

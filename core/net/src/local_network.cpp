@@ -1,3 +1,5 @@
+#include "frame.hpp"
+
 #include <core/net/deadline.hpp>
 #include <core/net/local_network.hpp>
 #include <core/net/suspend.hpp>
@@ -46,7 +48,7 @@ awaitable<void> carry(env& world, service& to, node_id from, request what, local
     auto answer = co_await to.serve(from, std::move(what));
     if (met.lose_replies) co_return;
     if (met.alter) met.alter(answer);
-    if (answer.failure.code != errc::ok) co_return trip->land(std::move(answer.failure));
+    if (answer.failure.code != errc::ok) co_return trip->land(refusal_of_peer(std::move(answer.failure)));
     trip->land(std::move(answer));
 }
 
