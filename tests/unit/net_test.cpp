@@ -13,6 +13,8 @@
 #include <openssl/x509.h>
 
 #include <arpa/inet.h>
+#include <dlfcn.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -24,6 +26,19 @@
 using namespace cess;
 using namespace cess::net;
 using namespace std::chrono_literals;
+
+// A resolver that one name holds up.
+namespace {
+std::atomic<bool> name_held{false}, name_asked{false};
+}
+extern "C" int getaddrinfo(const char* node, const char* service, const addrinfo* hints, addrinfo** out) {
+    using resolver = int (*)(const char*, const char*, const addrinfo*, addrinfo**);
+    static const auto real = reinterpret_cast<resolver>(dlsym(RTLD_NEXT, "getaddrinfo"));
+    if (node == nullptr || std::string_view(node) != "held.invalid") return real(node, service, hints, out);
+    name_asked = true;
+    while (name_held) std::this_thread::sleep_for(10ms);
+    return EAI_NONAME;
+}
 
 namespace {
 
@@ -40,7 +55,7 @@ struct echo_service : service {
             out.body = std::move(what.body);
         }
         if (what.method == slow) (void)co_await world.sleep_for(1h);
-        if (what.method == refuse) out = reply::of(error(errc::no_space, "disk is\nfull"));
+        if (what.method == refuse) out = reply::of(error(errc::no_space, "disk is\nfull\x1b[31m\xc2\x9b"));
         if (what.method == cancel) out = reply::of(error(errc::canceled, "given up"));
         if (what.method == huge) out.body.resize(body_size_max + 1);
         co_return out;
@@ -202,7 +217,7 @@ TEST_CASE("a refusal arrives as the error the service named, on one line") {
     rig r;
     const auto answered = r.call(refuse);
     CHECK(answered.error().code == errc::no_space);
-    CHECK(answered.error().what == "disk is full");
+    CHECK(answered.error().what == "disk is full [31m??");
     CHECK(r.call(huge).error().code == errc::too_large);
     CHECK(r.call(echo, {}, bytes(body_size_max + 1)).error().code == errc::too_large);
     CHECK(r.call(echo).has_value());
@@ -298,6 +313,20 @@ TEST_CASE("nobody at the address, or no address, is one clear error") {
         const peer wrong{r.to().id, bad};
         CHECK(wait(r.world, r.network->call(wrong, what, r.world.now() + 5s, lane::control)).error().code == errc::invalid);
     }
+}
+
+TEST_CASE("a name that is looked up for ever holds up no call to an address in numbers") {
+    rig r;
+    name_held = true;
+    std::thread stuck([&] {
+        peer far = r.to();
+        far.address = "held.invalid:1";
+        CHECK(wait(r.world, r.network->call(far, request{who, {}, {}}, r.world.now() + 30s, lane::control)).has_error());
+    });
+    CHECK(eventually([] { return name_asked.load(); }));
+    CHECK(r.call(who, {}, {}, 4s).has_value());
+    name_held = false;
+    stuck.join();
 }
 
 TEST_CASE("too many calls under way to one peer are refused, not queued") {
@@ -413,6 +442,25 @@ TEST_CASE("connections past the limit are closed at once, and room comes back") 
         CHECK(r.call(echo).error().code == errc::unavailable);
     }
     CHECK(eventually([&] { return r.call(echo).has_value(); }));
+}
+
+TEST_CASE("when all connections are taken the one idle for longest gives way, and none that works") {
+    tls_limits limits;
+    limits.connections_max = 2;
+    limits.idle_yield = 100ms;
+    rig r(limits);
+    const auto at = r.server->address();
+    hostile_client busy(at, &r.client_key), idle(at, &r.client_key);
+    REQUIRE(busy.shaken);
+    REQUIRE(idle.shaken);
+    busy.say(header(0x31524543, slow, 0, 1, 0, 0));
+    CHECK(eventually([&] { return r.echoes.served == 1; }));
+    std::this_thread::sleep_for(150ms);
+    CHECK(r.call(who).has_value());
+    CHECK(idle.refused_within(5000));
+    CHECK(eventually([&] { return r.connections() == 2; }));  // the busy one, and the caller's
+    CHECK(r.count.make_counter("cess_rpc_gave_way_total", "", "side=\"server\"").value() == 1);
+    CHECK(r.refused("server", "connections") == 0);
 }
 
 TEST_CASE("requests past a connection's byte limit wait unread until others are answered") {

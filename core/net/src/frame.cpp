@@ -18,11 +18,15 @@ T get(const raw_header& from, std::size_t at) noexcept {
     return static_cast<T>(value);
 }
 
-// What a peer says is shown to people and logged: one line of printable text.
+// What a peer says is shown to people and logged: one line of printable ASCII, since terminals take orders from more than
+// the ASCII control characters.
 std::string one_line(byte_view text) {
     auto out = cess::to_string(text.first(std::min(text.size(), failure_text_max)));
-    for (auto& c : out)
-        if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
+    for (auto& c : out) {
+        const auto code = static_cast<unsigned char>(c);
+        if (code < 0x20) c = ' ';
+        else if (code >= 0x7f) c = '?';
+    }
     return out;
 }
 

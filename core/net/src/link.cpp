@@ -51,7 +51,8 @@ link_counts::link_counts(metrics& in, const char* side)
       refused_oversized(refused(in, side, "oversized")),
       refused_slow(refused(in, side, "slow")),
       refused_connections(refused(in, side, "connections")),
-      refused_in_flight(refused(in, side, "in_flight")) {}
+      refused_in_flight(refused(in, side, "in_flight")),
+      gave_way(in.make_counter("cess_rpc_gave_way_total", "Idle connections closed for new ones, because all were taken.", label(side))) {}
 
 link::link(socket_type socket, SSL_CTX* context, tls_side side, const tls_limits& limits, std::shared_ptr<link_counts> count)
     : m_socket(std::move(socket)), m_tls(context, side), m_limits(limits), m_count_owner(std::move(count)), m_count(*m_count_owner), m_watch(m_socket.get_executor()),

@@ -31,8 +31,9 @@ struct link_counts {
     counter& refused_malformed;    // not a frame, a reply where a request belongs, an unknown reply
     counter& refused_oversized;
     counter& refused_slow;         // half a frame for too long, or a reader that does not read
-    counter& refused_connections;  // past connections_max
+    counter& refused_connections;  // past connections_max, none being idle
     counter& refused_in_flight;    // past requests_in_flight_max
+    counter& gave_way;             // idle connections, closed for new ones
 };
 
 // Who owns the link. Called on the strand.

@@ -165,6 +165,15 @@ void channel::expire() {
 
 // ---- connection ------------------------------------------------------------------------------------------------
 
+// The endpoint of an address in numbers. It needs no resolver, which looks up one name at a time: whoever serves the name
+// of a stranger's node could hold up everybody else's connections by answering slowly.
+std::optional<tcp::endpoint> numeric_endpoint(const host_port& where) {
+    boost::system::error_code is_a_name;
+    const auto address = asio::ip::make_address(where.host, is_a_name);
+    if (is_a_name) return std::nullopt;
+    return tcp::endpoint(address, static_cast<std::uint16_t>(std::stoul(where.port)));
+}
+
 awaitable<result<tcp::socket>> channel::reach() {
     auto where = parse_address(m_to.address);
     if (!where) co_return std::move(where).error();
@@ -176,10 +185,16 @@ awaitable<result<tcp::socket>> channel::reach() {
         socket.close(ignored);
     };
     boost::system::error_code bad;
-    auto resolving = resolver.async_resolve(where->host, where->port, asio::redirect_error(asio::use_awaitable, bad));
-    auto found = co_await std::move(resolving);
+    std::vector<tcp::endpoint> ends;
+    if (const auto numeric = numeric_endpoint(*where)) {
+        ends.push_back(*numeric);
+    } else {
+        auto resolving = resolver.async_resolve(where->host, where->port, asio::redirect_error(asio::use_awaitable, bad));
+        const auto found = co_await std::move(resolving);
+        for (const auto& each : found) ends.push_back(each.endpoint());
+    }
     if (!bad && m_give_up_connecting) {
-        auto connecting = asio::async_connect(socket, found, asio::redirect_error(asio::use_awaitable, bad));
+        auto connecting = asio::async_connect(socket, ends, asio::redirect_error(asio::use_awaitable, bad));
         co_await std::move(connecting);
     }
     const bool gave_up = !std::exchange(m_give_up_connecting, nullptr);

@@ -10,6 +10,7 @@
 #include <boost/asio/redirect_error.hpp>
 #include <boost/system/system_error.hpp>
 
+#include <atomic>
 #include <list>
 #include <mutex>
 #include <unordered_map>
@@ -61,6 +62,9 @@ public:
     void wake();                                  // from any thread: bytes may be free
     void finish_up();                             // from any thread: reads nothing more, closes when all is answered
     void close(const error& why);                 // from any thread
+    // Since when nothing of it is under way, as a count of the steady clock; 0: something is. From any thread.
+    [[nodiscard]] duration::rep idle_since() const noexcept { return m_idle_since.load(); }
+    [[nodiscard]] bool give_way();                // from any thread: closes if it is still idle
 
     bool take_room(std::size_t payload) override;
     void on_frame(frame f) override;
@@ -73,6 +77,7 @@ private:
     void refuse(std::uint64_t id);
     void send_reply(frame f);
     void close_if_done();
+    void note_idle();
 
     std::shared_ptr<hall> m_hall;
     const asio::any_io_executor m_strand;
@@ -88,6 +93,7 @@ private:
     std::size_t m_refusals = 0;  // of m_running
     std::size_t m_replies = 0;   // bytes of those that have not left
     bool m_finishing = false;
+    std::atomic<duration::rep> m_idle_since{0};
 };
 
 bool hall::take(std::size_t n, const std::shared_ptr<connection>& who) {
@@ -153,11 +159,24 @@ awaitable<void> connection::open(std::shared_ptr<connection> self, tcp::socket s
         co_return;
     }
     m_peer = crypto::id_of<node_id>(*key);
+    note_idle();
     made->start(self);
     close_if_done();
 }
 
+void connection::note_idle() {
+    if (m_running.empty() && m_bytes == 0) m_idle_since = std::chrono::steady_clock::now().time_since_epoch().count();
+}
+
+bool connection::give_way() {
+    if (m_idle_since.exchange(0) == 0) return false;
+    m_hall->count->gave_way.add();
+    close(error(errc::exhausted, "idle, and others want to connect"));
+    return true;
+}
+
 bool connection::take_room(std::size_t payload) {
+    m_idle_since = 0;
     if (m_finishing) return false;
     if (m_refusals >= m_hall->limits.requests_in_flight_max) return false;
     if (m_bytes > 0 && m_bytes + payload > m_hall->limits.bytes_in_flight_max) return false;
@@ -252,6 +271,7 @@ void connection::on_written(std::uint64_t id, std::size_t) {
     m_replies -= replied;
     if (replied > 0) m_hall->reply_gone(replied);
     m_hall->give_back(n);
+    note_idle();
     m_link->room_made();
     close_if_done();
 }
@@ -282,6 +302,7 @@ void connection::close(const error& why) {
 void connection::on_closed(const error& why) {
     log::debug("net", "connection of {} closed: {}", m_peer.brief(), why.what);
     m_link.reset();
+    m_idle_since = 0;
     const auto n = std::exchange(m_bytes, 0);
     const auto replied = std::exchange(m_replies, 0);
     m_running.clear();
@@ -379,12 +400,30 @@ private:
         }
     }
 
+    // Strangers may connect and say nothing: of connections that are all taken, the one idle for longest gives way.
+    bool make_room() {
+        const auto latest = (std::chrono::steady_clock::now() - m_how.limits.idle_yield).time_since_epoch().count();
+        const auto all = m_hall->all();
+        std::shared_ptr<connection> idlest;
+        for (const auto& c : all) {
+            const auto since = c->idle_since();
+            if (since != 0 && since <= latest && (!idlest || since < idlest->idle_since())) idlest = c;
+        }
+        return idlest && idlest->give_way();
+    }
+
+    bool all_taken() {
+        std::lock_guard lock(m_hall->mutex);
+        return m_hall->open >= m_hall->limits.connections_max;
+    }
+
     void admit(tcp::socket socket) {
         auto h = m_hall;
         std::shared_ptr<connection> made;
+        const bool room_made = all_taken() && make_room();
         {
             std::lock_guard lock(h->mutex);
-            if (h->open >= h->limits.connections_max) {
+            if (h->open >= h->limits.connections_max && !room_made) {
                 h->count->refused_connections.add();
                 return;  // the socket closes
             }

@@ -20,6 +20,7 @@ struct tls_limits {
     duration handshake_timeout = std::chrono::seconds(5);
     duration idle_timeout = std::chrono::minutes(10);
     duration frame_timeout = std::chrono::seconds(30);  // from a frame's first byte to its last
+    duration idle_yield = std::chrono::seconds(5);      // when a server's connections are all taken, one idle for so long gives way
 };
 
 // Accepts connections and hands every request to `to`. Lives on env's executor (its io_context may have several
