@@ -90,7 +90,8 @@ net::awaitable<result<std::vector<placement::choice>>> placement::choose(miner_l
             weighted w;
             w.who.miner = node.id;
             w.who.domain = node.failure_domain;
-            w.weight = s.free;
+            // What a miner says of itself draws no more than what it offered to everybody; in MiB, so that no sum overflows.
+            w.weight = std::min(s.free, std::max(node.offered, spare_space)) / MiB;
             (link.directory().avoided(node.id) ? doubtful : good).push_back(std::move(w));
         }
     }

@@ -121,6 +121,8 @@ net::awaitable<result<owner_ping_reply>> recovery::ping(ledger::lease lease, net
 net::awaitable<result<void>> recovery::wait_for_owner(ledger::volume_record record) {
     if (m_how.force || record.leases.empty() || record.leases.back().endpoint.empty()) co_return result<void>();
     const auto lease = record.leases.back();
+    // Our own: an attempt of ours got the lease and then failed. Nobody else answers there.
+    if (lease.session == m_session.pub()) co_return result<void>();
     const auto patience = m_on.world.now() + m_on.limits.owner_silence;
     for (;;) {
         const auto now = m_on.world.now();
