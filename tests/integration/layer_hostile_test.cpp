@@ -7,6 +7,9 @@
 
 #include <catch2/catch.hpp>
 
+#include <atomic>
+#include <thread>
+
 using namespace cess;
 using namespace cess::test;
 using namespace std::chrono_literals;
@@ -137,4 +140,36 @@ TEST_CASE("a process whose attempt failed after it got the lease may try again, 
     INFO((own ? std::string() : own.error().message()));
     CHECK(own.has_value());
     house.network().remove(crypto::id_of<node_id>(owner->session.pub()));
+}
+
+TEST_CASE("an owner that writes nothing hears of its successor, and no liar deposes one") {
+    be_quiet();
+    layer_house house;
+    auto owner = house.new_owner();
+    auto own = take(house, *owner, true);
+    REQUIRE(own.has_value());
+    std::atomic<int> told{0};
+    own->holder->on_deposed([&](const error& why) { told += why.code == errc::fenced; });
+    const auto within = [&](net::duration patience) {
+        const auto until = house.world().now() + patience;
+        while (told == 0 && house.world().now() < until) std::this_thread::sleep_for(10ms);
+        return told == 1;
+    };
+    // As many as there are say that a newer term has begun: the ledger knows better.
+    const auto denies = [](net::reply& r) { r = net::reply::of(error(errc::fenced)); };
+    for (std::size_t i = 0; i < house.miners(); ++i) house.set_fate(house.miner(i).id, altered(storage::method::journal_state, denies));
+    CHECK_FALSE(within(1s));
+    for (std::size_t i = 0; i < house.miners(); ++i) house.set_fate(house.miner(i).id, {});
+    CHECK_FALSE(within(500ms));
+
+    auto heir = house.new_owner();
+    auto taken = take(house, *heir, true);
+    REQUIRE(taken.has_value());
+    CHECK(within(10s));
+    std::atomic<int> heir_told{0};
+    taken->holder->on_deposed([&](const error&) { ++heir_told; });
+    std::this_thread::sleep_for(500ms);
+    CHECK(heir_told == 0);
+    taken->holder->on_deposed(nullptr);
+    own->holder->on_deposed(nullptr);
 }

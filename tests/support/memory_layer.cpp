@@ -61,6 +61,8 @@ struct memory_network::state {
     std::condition_variable changed;
     fault on_fault;
     bool hold = false, stop = false;
+    std::mutex told_mutex;
+    std::map<std::pair<volume_id, term_number>, std::function<void(const error&)>> told;  // sessions that want to hear it
     std::uint64_t life = 1;  // rises with a crash: sessions of older lives are dead
 
     std::vector<node_id> miners;
@@ -344,6 +346,14 @@ public:
         const std::lock_guard lock(m_of.mutex);
         return m_reservation - std::min(m_used, m_reservation);
     }
+    void on_deposed(std::function<void(const error&)> tell) override {
+        const std::lock_guard lock(m_of.told_mutex);
+        m_of.told[{m_volume, m_term}] = std::move(tell);
+    }
+    bool confirmed() const noexcept override {
+        const std::lock_guard lock(m_of.mutex);
+        return alive().has_value();
+    }
     result<void> release() override {
         CHECK_OK(m_of.ask("ledger"));
         const std::lock_guard lock(m_of.mutex);
@@ -604,6 +614,13 @@ void memory_network::depose(const std::string& name) {
     how.force = true;
     auto taken = layer().take(m_account, record(name).id, crypto::signing_key::generate(m_random), how);
     if (!taken) give_up("depose: " + taken.error().message());
+}
+
+void memory_network::tell_deposed(const std::string& name) {
+    const auto now = record(name);
+    const std::lock_guard lock(m_state->told_mutex);
+    for (auto& [of, tell] : m_state->told)
+        if (of.first == now.id && of.second < now.term && tell) tell(error(errc::fenced, "a newer owner took the volume"));
 }
 
 std::size_t memory_network::segments() const {

@@ -56,6 +56,7 @@ public:
     // All owners die. Of the entries that were not acknowledged a prefix survives, `survivors` of them at most.
     void crash(std::uint64_t survivors);
     void depose(const std::string& volume);  // somebody else takes the lease
+    void tell_deposed(const std::string& volume);  // as a session tells that watches its lease
 
     // ---- what is there
     [[nodiscard]] std::size_t segments() const;

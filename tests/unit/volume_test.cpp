@@ -275,6 +275,37 @@ TEST_CASE("one owner at a time, and a deposed one acknowledges nothing") {
     CHECK_FALSE(v->writable());
 }
 
+TEST_CASE("a deposed owner that only reads drops all state once it is told") {
+    memory_network net;
+    net.create_volume("v", fs_type);
+    const auto v = opened(net, "v");
+    put(*v, "k", "1");
+    REQUIRE(v->sync().has_value());
+    net.depose("v");
+    CHECK(v->get(as_view("k")).has_value());
+    net.tell_deposed("v");
+    REQUIRE(v->get(as_view("k")).has_error());
+    CHECK(v->get(as_view("k")).error().code == errc::fenced);
+    CHECK_FALSE(v->writable());
+}
+
+TEST_CASE("a volume that could only be read any more is not read either once its owner is deposed") {
+    memory_network net;
+    net.create_volume("v", fs_type);
+    const auto v = opened(net, "v");
+    put(*v, "k", "1");
+    REQUIRE(v->sync().has_value());
+    net.set_fault([](std::string_view what) { return what == "append" ? result<void>(error(errc::timeout, "too few members")) : result<void>(); });
+    put(*v, "k", "2");
+    CHECK(v->sync().has_error());
+    CHECK(v->get(as_view("k")).has_value());
+    net.set_fault({});
+    net.depose("v");
+    net.tell_deposed("v");
+    REQUIRE(v->get(as_view("k")).has_error());
+    CHECK(v->get(as_view("k")).error().code == errc::fenced);
+}
+
 TEST_CASE("impossible requests are refused in one line") {
     memory_network net;
     net.create_volume("v", fs_type, 1 * MiB);

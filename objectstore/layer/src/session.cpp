@@ -1,4 +1,5 @@
 #include "layer_core.hpp"
+#include "lease_watch.hpp"
 #include "segment_put.hpp"
 
 #include <core/base/log.hpp>
@@ -47,6 +48,8 @@ public:
     result<void> add_segments(std::vector<ledger::segment_record> segments) override;
     result<void> extend_reservation(std::uint64_t more) override;
     std::uint64_t reservation_left() const noexcept override;
+    void on_deposed(std::function<void(const error&)> tell) override { m_watch->on_deposed(std::move(tell)); }
+    bool confirmed() const noexcept override { return m_watch->confirmed(); }
     result<void> release() override;
 
 private:
@@ -74,6 +77,7 @@ private:
     std::unique_ptr<entry_sealer> m_sealer;
     std::atomic<std::uint64_t> m_reservation;
     std::atomic<std::uint64_t> m_put{0};  // bytes of fragments put in this term
+    std::shared_ptr<lease_watch> m_watch;
     std::unique_ptr<net::task_group> m_tasks;
     bool m_stopped = false;
 };
@@ -83,6 +87,8 @@ session_impl::session_impl(layer_core& core, const chain::account& who, taken_vo
       m_journal(std::move(with.journal)), m_sealer(std::move(with.sealer)), m_reservation(with.lease.reservation),
       m_tasks(std::make_unique<net::task_group>(m_strand)) {
     m_window->journal_bytes = m_journal->bytes_kept();
+    m_watch = std::make_shared<lease_watch>(lease_watch::setup{core.on.world, core.on.ledger, core.on.limits, m_link, m_journal, std::move(with.lease)});
+    in_background(lease_watch::run(m_watch));
     if (with.record.leases.size() > leases_before_sealing) in_background(seal_older());
 }
 

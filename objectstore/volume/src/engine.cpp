@@ -80,6 +80,7 @@ result<void> engine::start() {
     refresh_network_free();
     m_checkpointer->run();
     m_upkeep = std::thread([this] { upkeep(); });
+    m_holder->on_deposed([this](const error& why) { fail(why); });
     if (m_applied.load() != m_last_cut.load() || m_checkpointer->waiting()) (void)cut_head(true);
     return {};
 }
@@ -99,6 +100,7 @@ void engine::stop_threads() {
         m_stopping = true;
     }
     m_state_changed.notify_all();
+    m_holder->on_deposed(nullptr);
     m_checkpointer->abandon();
     m_pool->abandon();
     m_journal->stop();
@@ -112,7 +114,8 @@ void engine::stop_threads() {
 void engine::fail(const error& why) {
     {
         const std::lock_guard lock(m_state_mutex);
-        if (m_failed || m_stopping) return;
+        const bool news = !m_failed || (why.code == errc::fenced && m_failed->code != errc::fenced);  // which ends reading, too
+        if (!news || m_stopping) return;
         m_failed = why;
     }
     m_has_failed = true;

@@ -45,6 +45,7 @@ public:
     [[nodiscard]] result<void> sync() override { return sync(applied()); }
     [[nodiscard]] sequence_number applied() const noexcept override { return {m_applied.load()}; }
     [[nodiscard]] sequence_number durable() const noexcept override { return m_journal->durable(); }
+    [[nodiscard]] bool confirmed() const noexcept override { return m_holder->confirmed(); }
     [[nodiscard]] result<void> create_snapshot(const std::string& name) override;
     [[nodiscard]] result<std::vector<snapshot_info>> snapshots() override;
     [[nodiscard]] result<void> resize(std::uint64_t size) override;

@@ -100,6 +100,12 @@ public:
     [[nodiscard]] virtual result<void> extend_reservation(std::uint64_t more) = 0;  // by so many bytes of fragments
     // Bytes of fragments, copies and parity included, that may still be put in this term.
     [[nodiscard]] virtual std::uint64_t reservation_left() const noexcept = 0;
+    // Called once, on a network thread, when it is known that somebody else owns the volume, within owner_silence also if
+    // nothing is written. None: not any more; waits for a call under way.
+    virtual void on_deposed(std::function<void(const error&)> tell) = 0;
+    // Whether enough members said within owner_silence that this term is the newest they know. Else somebody else may own
+    // the volume already, and third parties must not be answered.
+    [[nodiscard]] virtual bool confirmed() const noexcept = 0;
     // Clean end: the endpoint is withdrawn, so that the next owner need not wait.
     [[nodiscard]] virtual result<void> release() = 0;
 };

@@ -96,6 +96,9 @@ public:
     [[nodiscard]] virtual result<void> sync() = 0;
     [[nodiscard]] virtual sequence_number applied() const noexcept = 0;
     [[nodiscard]] virtual sequence_number durable() const noexcept = 0;
+    // Whether the journal's members have confirmed lately that nobody newer owns the volume. What is read while they have
+    // not may be older than what a newer owner acknowledged: it is not for third parties.
+    [[nodiscard]] virtual bool confirmed() const noexcept { return true; }
 
     [[nodiscard]] virtual result<void> create_snapshot(const std::string& name) = 0;  // durable when it returns
     [[nodiscard]] virtual result<std::vector<snapshot_info>> snapshots() = 0;
