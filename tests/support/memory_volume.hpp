@@ -6,6 +6,7 @@
 
 #include <objectstore/volume/volume.hpp>
 
+#include <atomic>
 #include <map>
 #include <mutex>
 
@@ -21,6 +22,7 @@ public:
     [[nodiscard]] std::size_t volatile_changes() const;
     void fail_at(std::uint64_t nth_apply_from_now, errc code);  // 1: the next
     void break_down();
+    void set_confirmed(bool confirmed) { m_confirmed = confirmed; }  // by the members of its journal
     [[nodiscard]] std::size_t blob_count() const;
 
     [[nodiscard]] const ledger::volume_record& record() const noexcept override { return m_record; }
@@ -36,6 +38,7 @@ public:
     [[nodiscard]] result<void> sync() override;
     [[nodiscard]] sequence_number applied() const noexcept override;
     [[nodiscard]] sequence_number durable() const noexcept override;
+    [[nodiscard]] bool confirmed() const noexcept override { return m_confirmed; }
     [[nodiscard]] result<void> create_snapshot(const std::string&) override { return error(errc::unsupported, "a volume in memory has no snapshots"); }
     [[nodiscard]] result<std::vector<cess::volume::snapshot_info>> snapshots() override { return std::vector<cess::volume::snapshot_info>(); }
     [[nodiscard]] result<void> resize(std::uint64_t size) override;
@@ -65,6 +68,7 @@ private:
     std::uint64_t m_fail_in = 0;
     errc m_fail_with = errc::io;
     bool m_broken = false;
+    std::atomic<bool> m_confirmed{true};
     std::function<void(const error&)> m_tell;
 };
 

@@ -201,6 +201,19 @@ TEST_CASE("gateway: a 2xx to a write means that it is durable") {
     is(ask(c, signed_request("PUT", "/bkt/k", "again")), "200");
 }
 
+TEST_CASE("gateway: an owner whom too few miners confirm answers nobody") {
+    world w;
+    peer c(w);
+    is(ask(c, signed_request("PUT", "/bkt")), "200");
+    is(ask(c, signed_request("PUT", "/bkt/k", "hello")), "200");
+    w.buckets.volume_of("bkt").set_confirmed(false);
+    is(ask(c, signed_request("GET", "/bkt/k")), "503", "ServiceUnavailable");
+    is(ask(c, signed_request("GET", "/bkt/never")), "503", "ServiceUnavailable");
+    w.buckets.volume_of("bkt").set_confirmed(true);
+    is(ask(c, signed_request("GET", "/bkt/k")), "200", "hello");
+    is(ask(c, signed_request("GET", "/bkt/never")), "404", "NoSuchKey");
+}
+
 TEST_CASE("gateway: wrong hashes, lengths and signatures leave no object") {
     world w;
     peer c(w);

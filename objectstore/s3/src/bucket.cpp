@@ -2,11 +2,15 @@
 
 #include "text.hpp"
 
+#include <chrono>
+#include <thread>
+
 namespace cess::s3 {
 
 namespace {
 
 constexpr std::size_t recent_max = 4096;
+constexpr auto confirmation_patience = std::chrono::seconds(5);
 
 result<object_record> decode_object(byte_view value, const std::string& key) {
     auto record = wire::decode<object_record>(value);
@@ -60,8 +64,25 @@ answer<object_reader> bucket::find(const std::string& key) {
         if (record) return object_reader{*record, record->blob ? blob_pin(*this, record->blob) : blob_pin(), seen};
     }
     // That it is gone may be as undurable as any other state.
-    if (m_head && seen > m_head->durable()) S3_CHECK(m_head->sync(seen));
+    S3_CHECK(make_tellable(seen));
     return failure(code::no_such_key);
+}
+
+result<void> wait_confirmed(const volume::volume& head) {
+    const auto deadline = std::chrono::steady_clock::now() + confirmation_patience;
+    while (!head.confirmed()) {
+        if (!head.writable() || std::chrono::steady_clock::now() >= deadline)
+            return error(errc::unavailable, "too few miners confirm that this gateway still owns bucket " + head.record().name + "; try again");
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+    return {};
+}
+
+// What leaves for a third party is durable, and still ours to tell.
+result<void> bucket::make_tellable(sequence_number seen) {
+    if (!m_head) return {};
+    CHECK_OK(wait_confirmed(*m_head));
+    return seen > m_head->durable() ? m_head->sync(seen) : result<void>();
 }
 
 result<void> bucket::read(const object_reader& from, std::uint64_t offset, byte_span out) {
@@ -89,7 +110,7 @@ answer<written> bucket::replace(const std::string& key, volume::change& with, ob
         refused = std::move(judged).error();
         seen = recent(key);
     }
-    if (seen > m_head->durable()) S3_CHECK(m_head->sync(seen));
+    S3_CHECK(make_tellable(seen));
     return refused;
 }
 

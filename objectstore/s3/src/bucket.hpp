@@ -79,6 +79,10 @@ struct written {
     sequence_number sequence;
 };
 
+// Until enough members of its journal confirm that this process still owns the bucket: before, what it knows may be older than
+// what another owner has acknowledged. errc::unavailable after some seconds. Blocks.
+[[nodiscard]] result<void> wait_confirmed(const volume::volume& head);
+
 class bucket {
 public:
     // `head` null: read-only. Reads what a crash left to be dropped.
@@ -152,6 +156,7 @@ private:
     [[nodiscard]] answer<std::vector<part_record>> choose_parts(const std::string& id, const std::vector<completed_part>& wanted);
     void remember(const std::string& key, sequence_number sequence);
     [[nodiscard]] sequence_number recent(const std::string& key);
+    [[nodiscard]] result<void> make_tellable(sequence_number seen);
 
     std::mutex& lock_of(std::string_view name) noexcept;
 

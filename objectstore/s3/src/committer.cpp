@@ -36,7 +36,8 @@ committer::~committer() {
 }
 
 net::awaitable<result<void>> committer::durable(sequence_number upto) {
-    if (upto.value == 0 || upto <= m_bucket.head()->durable()) co_return result<void>();
+    const auto& head = *m_bucket.head();
+    if (head.confirmed() && (upto.value == 0 || upto <= head.durable())) co_return result<void>();
     auto wait = net::suspend<result<void>>(waiting{this, upto});
     co_return co_await std::move(wait);
 }
@@ -49,7 +50,8 @@ void committer::run() {
             auto answered = std::exchange(m_waiters, {});
             hold.unlock();
             const auto upto = std::max_element(answered.begin(), answered.end(), [](auto& a, auto& b) { return a.upto < b.upto; })->upto;
-            const auto synced = m_bucket.head()->sync(upto);
+            auto synced = m_bucket.head()->sync(upto);
+            if (synced) synced = wait_confirmed(*m_bucket.head());
             for (auto& w : answered) w.done(synced);
             hold.lock();
         } else if (m_stopping) {

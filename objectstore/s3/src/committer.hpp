@@ -18,7 +18,7 @@ public:
     committer(const committer&) = delete;
     committer& operator=(const committer&) = delete;
 
-    // Resumes when everything up to `upto` is durable, or with the engine's error.
+    // Resumes when everything up to `upto` is durable and the bucket is confirmed to be still ours, or with the engine's error.
     [[nodiscard]] net::awaitable<result<void>> durable(sequence_number upto);
 
 private:
