@@ -4,5 +4,6 @@ add_library(cess_simulation STATIC support/simulation.cpp support/simulated_ledg
 target_include_directories(cess_simulation PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
 target_link_libraries(cess_simulation PUBLIC objectstore_layer chain_ledger chain_client core_net PRIVATE cess_strict)
 cess_test(simulation/journal_cases_test cess_simulation)
+cess_test(simulation/miner_directory_test cess_simulation)
 cess_test(simulation/journal_seeds_test cess_simulation)
 cess_test(simulation/journal_mutants_test cess_simulation)

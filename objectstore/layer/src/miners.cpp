@@ -6,6 +6,10 @@ namespace cess::layer {
 
 using namespace std::chrono_literals;
 
+namespace {
+constexpr unsigned moved_after = 3;  // failures in a row
+}
+
 bool is_miners_fault(errc code) noexcept {
     switch (code) {
         case errc::unavailable:
@@ -36,7 +40,18 @@ net::awaitable<result<void>> miner_directory::refresh(net::duration age, net::ti
     co_return result<void>();
 }
 
+bool miner_directory::may_have_moved(const node_id& miner) const {
+    const std::lock_guard hold(m_mutex);
+    const auto found = m_histories.find(miner);
+    return found != m_histories.end() && found->second.failures >= moved_after;
+}
+
 net::awaitable<result<net::peer>> miner_directory::find(node_id miner, net::time_point deadline) {
+    // It may have come back elsewhere: who only reads or journals asks for the list at no other time.
+    if (may_have_moved(miner)) {
+        const net::duration age = 10s;
+        (void)co_await refresh(age, std::min(deadline, m_world.now() + net::duration(1s)));
+    }
     for (int attempt = 0; attempt < 2; ++attempt) {
         {
             const std::lock_guard hold(m_mutex);

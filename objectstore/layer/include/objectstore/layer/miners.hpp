@@ -20,7 +20,7 @@ public:
 
     // Fetches the ledger's list unless it was fetched less than `age` ago. A list that cannot be fetched leaves the old one.
     net::awaitable<result<void>> refresh(net::duration age, net::time_point deadline);
-    // errc::not_found if the ledger does not list it.
+    // Where the ledger lists it, looked up anew if it keeps failing there. errc::not_found if it is not listed.
     net::awaitable<result<net::peer>> find(node_id miner, net::time_point deadline);
     [[nodiscard]] std::vector<ledger::node_record> miners() const;  // of the storage role, as last fetched
 
@@ -34,6 +34,8 @@ public:
     [[nodiscard]] net::duration latency(const node_id& miner) const;  // mean of recent small requests; 0 = unknown
 
 private:
+    [[nodiscard]] bool may_have_moved(const node_id& miner) const;
+
     struct history {
         net::duration mean{0};
         net::time_point avoid_until{};
