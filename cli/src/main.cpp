@@ -25,10 +25,18 @@ int fail(const error& e) {
     return e.code == errc::invalid ? 2 : 1;
 }
 
+// CLI11 notices what is missing before what it does not know; a typing error is the reason for both.
+std::string complaint(const CLI::App& app, const CLI::ParseError& e) {
+    const auto unknown = app.remaining(true);
+    if (unknown.empty() || !dynamic_cast<const CLI::RequiredError*>(&e)) return e.what();
+    const bool option = unknown.front().starts_with("-");
+    return std::string(option ? "unknown option \"" : "unknown command or argument \"") + unknown.front() + "\"";
+}
+
 int usage(const CLI::App& app, const CLI::ParseError& e) {
     if (dynamic_cast<const CLI::CallForHelp*>(&e) || dynamic_cast<const CLI::CallForAllHelp*>(&e) || dynamic_cast<const CLI::CallForVersion*>(&e))
         return app.exit(e);
-    std::fprintf(stderr, "cess: %s; see cess --help\n", cli::one_line(e.what()).c_str());
+    std::fprintf(stderr, "cess: %s; see cess --help\n", cli::one_line(complaint(app, e)).c_str());
     return 2;
 }
 

@@ -10,12 +10,15 @@ expect 2 'cache' cess dev up --dir "$work/none" --cache 1
 expect 2 'consensus' cess dev up --dir "$work/none" --consensus 3
 expect 2 'storage miners' cess dev up --dir "$work/none" --storage 2 --ec 4+2
 expect 2 'ec' cess dev up --dir "$work/none" --ec 2x1
+expect 2 'capacity' cess dev up --dir "$work/none" --capacity 1M
+[ ! -e "$work/none" ] || fail "a network that was refused leaves $work/none behind"
 [ ! -e "$work/none/network.toml" ] || fail "a refused network was half made"
 mkdir "$work/full"
 touch "$work/full/precious"
 expect 1 'not empty' cess dev up --dir "$work/full"
 expect 2 'usage|help|subcommand|required' cess
-expect 2 'help' cess nonsense
+expect 2 'unknown command.*"nonsense"' cess nonsense
+expect 2 'unknown option "--nonsense"' cess volume create --nonsense
 expect 2 'help' cess volume create
 
 say "up, status, up again"

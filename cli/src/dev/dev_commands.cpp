@@ -4,6 +4,8 @@
 
 #include <core/os/file_system.hpp>
 
+#include <filesystem>
+
 namespace cess::cli {
 namespace {
 
@@ -55,9 +57,15 @@ result<void> say_what_next(const dev::network& n) {
 result<int> up(context&, const arguments& a, const CLI::App& command) {
     TRY(const auto wishes, wishes_of(a, command));
     TRY(const auto directory, directory_of(a));
+    const bool was_there = os::posix_file_system().exists(directory);
     CHECK_OK(os::posix_file_system().make_directories(directory));
     TRY(const auto lock, os::directory_lock::take(directory));
-    TRY(const auto network, dev::network::make(directory, wishes));
+    auto made = dev::network::make(directory, wishes);
+    if (!made && !was_there) {
+        std::error_code ignored;
+        std::filesystem::remove_all(directory, ignored);
+    }
+    TRY(const auto network, std::move(made));
     TRY(const auto started, dev::bring_up(network, up_patience));
     print(std::string(started.anything ? "network up in " : "network runs already in ") + network.directory() + ": " + describe(network));
     CHECK_OK(say_what_next(network));
