@@ -2,6 +2,7 @@
 
 #include <core/base/log.hpp>
 
+#include <algorithm>
 #include <ctime>
 
 namespace cess::fs {
@@ -78,6 +79,11 @@ answer<format::dirent_record> require_entry(context& in, const inode& directory,
     FS_TRY(const auto entry, find_entry(in, directory, name));
     if (!entry) return refuse(ENOENT);
     return *entry;
+}
+
+std::uint64_t free_bytes(const volume::usage& now) noexcept {
+    if (now.size == 0) return now.network_free;
+    return std::min(now.network_free, now.size - std::min(now.size, now.logical));
 }
 
 void put_inode(volume::change& change, inode_number ino, const format::inode_record& record) {

@@ -34,6 +34,9 @@ struct context {
 // As find_entry, under the lock it takes; ENOENT if there is none.
 [[nodiscard]] answer<format::dirent_record> require_entry(context& in, const inode& directory, std::string_view name);
 
+// How much more the volume takes: up to its own limit, or without one as far as the network goes.
+[[nodiscard]] std::uint64_t free_bytes(const volume::usage& now) noexcept;
+
 // Edits. An entry is two records; an inode one.
 void put_inode(volume::change& change, inode_number ino, const format::inode_record& record);
 void put_entry(volume::change& change, inode_number directory, std::string_view name, const format::dirent_record& entry);

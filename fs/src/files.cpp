@@ -56,27 +56,42 @@ answer<std::size_t> files::read(open_file& file, std::uint64_t offset, byte_span
     return n;
 }
 
+answer<bool> files::store_bytes(inode& node, std::uint64_t offset, byte_view data, bool clear_suid) {
+    const lock_set locks{&node};
+    if (node.gone) return refuse(ESTALE);
+    if (data.empty()) return false;
+    auto next = node.record;
+    next.size = std::max(next.size, offset + data.size());
+    FS_CHECK(account_write(m_in, node, next, offset, data.size()));
+    touch(next, m_in.now());
+    if (clear_suid) clear_privileges(next);
+    volume::change change;
+    change.write(node.ino.value, offset, data);
+    put_inode(change, node.ino, next);
+    FS_TRY(const auto at, m_in.volume.apply(change));
+    const bool cleared = next.mode != node.record.mode;
+    commit(node, next, at);
+    return cleared;
+}
+
+// The kernel takes writes into its cache and learns only later that there is no room; unless told, a writer goes on for
+// ever. So it is told that the attributes changed: it then asks for them, as the writer, before it takes the next bytes.
 answer<void> files::write(open_file& file, std::uint64_t offset, byte_view data, bool clear_suid) {
     FS_CHECK(check_range(offset, data.size()));
     auto& node = *file.node;
-    bool cleared = false;
-    {
-        const lock_set locks{&node};
-        if (node.gone) return refuse(ESTALE);
-        if (data.empty()) return {};
-        auto next = node.record;
-        next.size = std::max(next.size, offset + data.size());
-        FS_CHECK(account_write(m_in, node, next, offset, data.size()));
-        touch(next, m_in.now());
-        if (clear_suid) clear_privileges(next);
-        volume::change change;
-        change.write(node.ino.value, offset, data);
-        put_inode(change, node.ino, next);
-        FS_TRY(const auto at, m_in.volume.apply(change));
-        cleared = next.mode != node.record.mode;
-        commit(node, next, at);
-    }
-    if (cleared && m_in.how.attributes_changed) m_in.how.attributes_changed(node.ino);
+    const auto cleared = store_bytes(node, offset, data, clear_suid);
+    const bool full = !cleared && (cleared.error().number == ENOSPC || cleared.error().number == EDQUOT);
+    if (full) node.wants_room = data.size();
+    if ((full || (cleared && *cleared)) && m_in.how.attributes_changed) m_in.how.attributes_changed(node.ino);
+    if (!cleared) return cleared.error();
+    return {};
+}
+
+answer<void> files::check_room(open_file& file) {
+    const auto wanted = file.node->wants_room.load();
+    if (wanted == 0 || !file.writes) return {};
+    if (free_bytes(m_in.volume.data().usage_now()) < wanted) return refuse(ENOSPC);
+    file.node->wants_room = 0;
     return {};
 }
 
@@ -109,8 +124,7 @@ answer<void> files::allocate(open_file& file, std::uint64_t offset, std::uint64_
     auto& node = *file.node;
     const auto end = offset + length;
     if (!how.punch_hole && !how.zero_range) {
-        const auto now = m_in.volume.data().usage_now();
-        if (length > now.network_free || (now.size > 0 && length > now.size - std::min(now.size, now.logical))) return refuse(ENOSPC);
+        if (length > free_bytes(m_in.volume.data().usage_now())) return refuse(ENOSPC);
     }
     const lock_set locks{&node};
     if (node.gone) return refuse(ESTALE);

@@ -28,6 +28,7 @@ struct inode {
     std::uint64_t version = 0;       // of a directory's entries, counts their changes while in memory
 
     std::atomic<std::uint32_t> writers{0};  // open files that may have dirty pages in the kernel
+    std::atomic<std::uint64_t> wants_room{0};  // bytes of a write that found no space; 0: the last one did
 };
 using inode_ptr = std::shared_ptr<inode>;
 

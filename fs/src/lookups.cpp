@@ -64,7 +64,7 @@ answer<space> lookups::free_space() {
     space s;
     // A limit of the volume's own comes first; without one it can grow as far as the network does.
     s.total = now.size > 0 ? now.size : now.logical + now.network_free;
-    s.free = std::min(now.network_free, s.total > now.logical ? s.total - now.logical : 0);
+    s.free = free_bytes(now);
     return s;
 }
 

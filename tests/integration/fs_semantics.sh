@@ -122,6 +122,14 @@ mount_volume home@one "$work/snap"
 ! touch "$work/snap/x" 2> /dev/null || fail "a snapshot is read-only"
 umount.fuse.cessfs "$work/snap"
 
+say "a full volume"
+cess volume create small --type fs --size 16M > /dev/null
+mount_volume small "$work/small"
+expect 1 'no space left' sh -c "exec cat /dev/zero > $work/small/endless"
+expect 1 '' sh -c "dd if=/dev/zero of=$work/small/none bs=1M count=8 conv=fsync status=none"
+rm -f "$work/small/endless" "$work/small/none" && echo again > "$work/small/again" && sync "$work/small/again" || fail "a volume with room again takes nothing"
+umount.fuse.cessfs "$work/small"
+
 say "refusals"
 expect 1 'already a mount point' cessfs home "$m"
 expect 1 'no such file' cessfs home "$work/nowhere"

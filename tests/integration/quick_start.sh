@@ -7,7 +7,7 @@ need aws nbdinfo
 helper=/sbin/umount.fuse.cessfs
 helper_before=$(readlink "$helper" || true)
 restore_helper() { if [ -n "$helper_before" ]; then ln -sf "$helper_before" "$helper"; elif [ -L "$helper" ]; then rm "$helper"; fi; }
-[ "$(id -u)" != 0 ] || trap 'code=$?; restore_helper; (exit $code); finish' EXIT
+[ "$(id -u)" != 0 ] || trap 'code=$?; set +e; restore_helper; (exit $code); finish' EXIT
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 export CESS_DIR=$work/net CESS_MOUNT=$work/mnt CESS_GATEWAY=127.0.0.1:$(free_port) CESS_PREFIX=$work/prefix
 unset CESS_CONF

@@ -187,7 +187,7 @@ vol::usage memory_volume::usage_now() {
     const std::lock_guard lock(m_mutex);
     vol::usage u;
     u.size = m_record.size;
-    u.network_free = 64 * GiB;
+    u.network_free = m_network_free;
     return u;
 }
 

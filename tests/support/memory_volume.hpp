@@ -20,6 +20,7 @@ public:
     void crash(random_source& random);  // durable() changes survive, and a random prefix of the others
     void crash_to(std::size_t surviving_changes);  // of those that were not durable
     [[nodiscard]] std::size_t volatile_changes() const;
+    void set_network_free(std::uint64_t bytes) { m_network_free = bytes; }
     void fail_at(std::uint64_t nth_apply_from_now, errc code);  // 1: the next
     void break_down();
     void set_confirmed(bool confirmed) { m_confirmed = confirmed; }  // by the members of its journal
@@ -62,6 +63,7 @@ private:
     mutable std::mutex m_mutex;
     const bool m_history;
     ledger::volume_record m_record;
+    std::uint64_t m_network_free = 64 * GiB;
     state m_now, m_durable;
     std::vector<std::vector<owned_edit>> m_pending;
     std::uint64_t m_applied = 0, m_synced = 0;

@@ -362,6 +362,31 @@ TEST_CASE("a list of extended attributes never outgrows what listxattr can give"
     CHECK(m.files->xattrs.list(ino)->size() <= 65536);
 }
 
+TEST_CASE("who writes through the kernel's cache is stopped while what was refused does not fit") {
+    mounted m;
+    std::vector<inode_number> told;
+    settings how;
+    how.attributes_changed = [&](inode_number ino) { told.push_back(ino); };
+    m.reopen(how);
+    const auto ino = m.file("a");
+    auto writer = m.open(ino);
+    auto reader = *m.files->files.open(ino, false, false);
+    CHECK(m.files->files.check_room(*writer).has_value());
+    m.volume.set_network_free(100);
+    m.volume.fail_at(1, errc::no_space);
+    CHECK(number_of(m.files->files.write(*writer, 0, bytes(1000), false)) == ENOSPC);
+    CHECK(told == std::vector<inode_number>{ino});
+    CHECK(number_of(m.files->files.check_room(*writer)) == ENOSPC);
+    CHECK(number_of(m.files->files.check_room(*writer)) == ENOSPC);
+    CHECK(m.files->files.check_room(*reader).has_value());
+    m.volume.set_network_free(1000);
+    CHECK(m.files->files.check_room(*writer).has_value());
+    CHECK(m.files->files.write(*writer, 0, bytes(1000), false).has_value());
+    CHECK(told.size() == 1);
+    m.files->files.release(std::move(reader));
+    m.files->files.release(std::move(writer));
+}
+
 TEST_CASE("a refused change leaves everything as it was") {
     mounted m;
     const auto ino = m.file("a");

@@ -116,6 +116,8 @@ public:
     [[nodiscard]] answer<std::size_t> read(open_file& file, std::uint64_t offset, byte_span out);
     // `clear_suid`: whoever writes is not privileged, and did not go through the page cache.
     [[nodiscard]] answer<void> write(open_file& file, std::uint64_t offset, byte_view data, bool clear_suid);
+    // Whether a writer may go on filling the kernel's cache: ENOSPC while what was refused last still does not fit.
+    [[nodiscard]] answer<void> check_room(open_file& file);
     // close(2): EIO once when changes of this file were lost.
     [[nodiscard]] answer<void> flush(open_file& file);
     [[nodiscard]] answer<void> sync(inode_number ino);
@@ -126,6 +128,7 @@ public:
     [[nodiscard]] answer<std::uint64_t> copy(open_file& from, std::uint64_t from_offset, open_file& to, std::uint64_t to_offset, std::uint64_t length);
 
 private:
+    [[nodiscard]] answer<bool> store_bytes(inode& node, std::uint64_t offset, byte_view data, bool clear_suid);  // whether the mode changed
     [[nodiscard]] answer<std::uint64_t> share(open_file& from, std::uint64_t from_offset, open_file& to, std::uint64_t to_offset, std::uint64_t length);
     context& m_in;
 };

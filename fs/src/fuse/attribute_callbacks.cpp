@@ -26,8 +26,13 @@ attribute_change to_change(const struct stat& s, int which) {
     return c;
 }
 
-void on_getattr(fuse_req_t req, fuse_ino_t ino, fuse_file_info*) {
-    guarded(req, [&](face& in) { reply_attributes(req, in.files.lookups.get_attributes(inode_number{ino})); });
+// A file comes along when somebody is about to write through it, into the kernel's cache; stat(2) sends none.
+void on_getattr(fuse_req_t req, fuse_ino_t ino, fuse_file_info* fi) {
+    guarded(req, [&](face& in) {
+        if (fi && fi->fh != 0)
+            if (const auto room = in.files.files.check_room(file_of(fi)); !room) return void(fuse_reply_err(req, room.error().number));
+        reply_attributes(req, in.files.lookups.get_attributes(inode_number{ino}));
+    });
 }
 
 void on_setattr(fuse_req_t req, fuse_ino_t ino, struct stat* wanted, int which, fuse_file_info*) {

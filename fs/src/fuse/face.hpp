@@ -25,6 +25,9 @@ struct face {
 
 inline face& face_of(fuse_req_t req) { return *static_cast<face*>(fuse_req_userdata(req)); }
 
+// What a callback was given with open(), until release().
+inline open_file& file_of(const fuse_file_info* fi) { return *reinterpret_cast<open_file*>(fi->fh); }
+
 [[nodiscard]] struct stat to_stat(const attributes& a);
 [[nodiscard]] fuse_entry_param to_entry(const face& in, const attributes& a);
 

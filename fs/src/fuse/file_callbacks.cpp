@@ -8,8 +8,6 @@
 namespace cess::fs {
 namespace {
 
-open_file& file_of(const fuse_file_info* fi) { return *reinterpret_cast<open_file*>(fi->fh); }
-
 bool writes(const fuse_file_info* fi) { return (fi->flags & O_ACCMODE) != O_RDONLY; }
 
 // Root keeps setuid on what it writes, as CAP_FSETID allows.
