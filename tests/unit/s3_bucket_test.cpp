@@ -130,6 +130,17 @@ TEST_CASE("bucket: conditions are judged with the write") {
     CHECK(get(*w.objects, "k") == "a");
 }
 
+TEST_CASE("bucket: a delete that names a tag deletes that version or nothing") {
+    world w;
+    put(*w.objects, "k", filled(1, 'a'));
+    CHECK(w.objects->remove("k", "\"other\"").error().which == code::precondition_failed);
+    CHECK(get(*w.objects, "k") == "a");
+    CHECK(w.objects->remove("none", "*").error().which == code::no_such_key);
+    CHECK(w.objects->remove("none").has_value());
+    CHECK(w.objects->remove("k", "\"e\"").has_value());
+    CHECK(get(*w.objects, "k") == "(none)");
+}
+
 TEST_CASE("bucket: copies share bytes and live on their own") {
     world w;
     put(*w.objects, "a", filled(5000, 'a'));

@@ -165,6 +165,18 @@ TEST_CASE("gateway: a bucket's and an object's life on one connection") {
     is(ask(c, signed_request("DELETE", "/bkt")), "409", "BucketNotEmpty");
     is(ask(c, signed_request("GET", "/bkt@frozen/copy")), "200", "hello");
     is(ask(c, signed_request("PUT", "/bkt@frozen/copy", "x")), "403", "read-only");
+    const auto acl = ask(c, signed_request("GET", "/bkt/copy?acl"));
+    const auto policy = acl.substr(acl.find("<?xml"));
+    is(ask(c, signed_request("PUT", "/bkt/copy?acl", policy)), "200");
+    is(ask(c, signed_request("PUT", "/bkt/never?acl", policy)), "404", "NoSuchKey");
+    is(ask(c, signed_request("PUT", "/bkt?acl", {}, {{"x-amz-acl", "private"}})), "200");
+    is(ask(c, signed_request("PUT", "/bkt?acl", {}, {{"x-amz-acl", "public-read"}})), "400", "AccessControlListNotSupported");
+    is(ask(c, signed_request("PUT", "/bkt?acl", "<AccessControlPolicy/>")), "400", "AccessControlListNotSupported");
+    is(ask(c, signed_request("DELETE", "/bkt/copy", {}, {{"if-match", "\"other\""}})), "412", "PreconditionFailed");
+    is(ask(c, signed_request("DELETE", "/bkt/never", {}, {{"if-match", "*"}})), "404", "NoSuchKey");
+    is(ask(c, signed_request("DELETE", "/bkt/copy", {}, {{"x-amz-if-match-size", "5"}})), "501", "NotImplemented");
+    is(ask(c, signed_request("DELETE", "/bkt/copy", {}, {{"x-amz-expected-bucket-owner", "111122223333"}})), "403", "AccessDenied");
+    is(ask(c, signed_request("GET", "/bkt/copy", {}, {{"x-amz-expected-bucket-owner", owner.access}})), "200", "hello");
     for (const auto* key : {"/bkt/a%20key", "/bkt/copy", "/bkt/never"}) is(ask(c, signed_request("DELETE", key)), "204");
     is(ask(c, signed_request("GET", "/bkt/copy")), "404", "NoSuchKey");
 }
@@ -224,6 +236,9 @@ TEST_CASE("gateway: wrong hashes, lengths and signatures leave no object") {
     is(ask(c, signed_request("PUT", "/bkt/k", "data", {{"x-amz-checksum-crc32", "AAAAAA=="}})), "400", "BadDigest");
     is(ask(c, signed_request("PUT", "/bkt/k", "data", {{"x-amz-tagging", "a=b"}})), "501", "NotImplemented");
     is(ask(c, signed_request("PUT", "/bkt/k", "data", {{"x-amz-meta-big", std::string(3000, 'm')}})), "400", "MetadataTooLarge");
+    auto endless = signed_request("PUT", "/bkt/k", "");
+    endless.erase(endless.find("Content-Length: 0\r\n"), 19);
+    is(ask(c, endless), "411", "MissingContentLength");
     auto forged = signed_request("PUT", "/bkt/k", "data");
     forged[forged.find("Signature=") + 12] ^= 1;
     is(ask(c, forged), "403", "SignatureDoesNotMatch");

@@ -168,8 +168,15 @@ TEST_CASE("xml: any key is written so that a parser reads it back") {
 TEST_CASE("xml: client documents are read, and hostile ones refused") {
     const auto deletion = parse_delete("<Delete xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Object><Key>a&amp;b</Key></Object><Quiet>true</Quiet></Delete>");
     REQUIRE(deletion.has_value());
-    CHECK(deletion->keys == std::vector<std::string>{"a&b"});
+    REQUIRE(deletion->objects.size() == 1);
+    CHECK(deletion->objects[0].key == "a&b");
+    CHECK(deletion->objects[0].if_match.empty());
     CHECK(deletion->quiet);
+    const auto blank = parse_delete("<Delete>\n  <Object>\n <Key> </Key> <ETag>&quot;e&quot;</ETag>\n</Object>\n</Delete>\n");
+    REQUIRE(blank.has_value());
+    CHECK(blank->objects[0].key == " ");
+    CHECK(blank->objects[0].if_match == "\"e\"");
+    CHECK(parse_delete("<Delete><Object><Key>a</Key><Size>1</Size></Object></Delete>").error().which == code::not_implemented);
     const auto parts = parse_complete("<CompleteMultipartUpload><Part><ETag>&quot;e&quot;</ETag><PartNumber>3</PartNumber></Part></CompleteMultipartUpload>");
     REQUIRE(parts.has_value());
     CHECK(parts->front().etag == "e");

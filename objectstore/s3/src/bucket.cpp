@@ -124,13 +124,26 @@ answer<written> bucket::put(const std::string& key, blob_writer& body, byte_view
     return done;
 }
 
-answer<sequence_number> bucket::remove(const std::string& key) {
-    const std::lock_guard hold(lock_of(key));
-    S3_TRY(const auto old, record_of(key));
-    if (!old) return recent(key);
+answer<sequence_number> bucket::remove(const std::string& key, std::string_view if_match) {
+    sequence_number seen;
+    failure refused(code::precondition_failed);
+    {
+        const std::lock_guard hold(lock_of(key));
+        S3_TRY(const auto old, record_of(key));
+        auto judged = judge_deletion(if_match, old ? &old->etag : nullptr);
+        seen = recent(key);
+        if (judged && !old) return seen;
+        if (judged) return erase(key, *old);
+        refused = std::move(judged).error();
+    }
+    S3_CHECK(make_tellable(seen));
+    return refused;
+}
+
+answer<sequence_number> bucket::erase(const std::string& key, const object_record& what) {
     volume::change with;
     with.erase(at::object(key));
-    retiring end(*this, with, old->blob);
+    retiring end(*this, with, what.blob);
     S3_TRY(const auto sequence, m_head->apply(with));
     end.applied();
     remember(key, sequence);

@@ -97,7 +97,8 @@ public:
     // `meta` is the record but for blob and size; `tail` the bytes the writer has not been given. Judges If-Match and
     // If-None-Match together with the replacement.
     [[nodiscard]] answer<written> put(const std::string& key, blob_writer& body, byte_view tail, object_record meta, const header_list& conditions);
-    [[nodiscard]] answer<sequence_number> remove(const std::string& key);
+    // Of what is not there, unless `if_match` (a header's value; empty: none) wants it to be: nothing happens.
+    [[nodiscard]] answer<sequence_number> remove(const std::string& key, std::string_view if_match = {});
     // Shares the bytes of `from` (of this bucket). `meta` as above.
     [[nodiscard]] answer<written> copy(const object_reader& from, const std::string& to, object_record meta, const header_list& conditions);
     [[nodiscard]] answer<bool> empty();
@@ -154,6 +155,7 @@ private:
     [[nodiscard]] result<void> share_parts(blob_writer& to, const std::vector<part_record>& parts, volume::change& last);
     [[nodiscard]] result<bool> dismantle(const std::string& upload);
     [[nodiscard]] answer<std::vector<part_record>> choose_parts(const std::string& id, const std::vector<completed_part>& wanted);
+    [[nodiscard]] answer<sequence_number> erase(const std::string& key, const object_record& what);  // under the key's lock
     void remember(const std::string& key, sequence_number sequence);
     [[nodiscard]] sequence_number recent(const std::string& key);
     [[nodiscard]] result<void> make_tellable(sequence_number seen);

@@ -88,11 +88,16 @@ verdict judge(const conditions& by, std::string_view etag, wall_time modified) {
 }
 
 answer<void> judge_write(const header_list& headers, const std::string* etag) {
-    const auto match = headers.get("if-match"), none = headers.get("if-none-match");
+    const auto none = headers.get("if-none-match");
     if (!none.empty() && none != "*") return failure(code::not_implemented, "If-None-Match of a write can only be *.");
     if (!none.empty() && etag) return failure(code::precondition_failed);
-    if (!match.empty() && !etag) return failure(code::no_such_key);
-    if (!match.empty() && !matches(match, *etag)) return failure(code::precondition_failed);
+    return judge_deletion(headers.get("if-match"), etag);
+}
+
+answer<void> judge_deletion(std::string_view if_match, const std::string* etag) {
+    if (if_match.empty()) return {};
+    if (!etag) return failure(code::no_such_key);
+    if (!matches(if_match, *etag)) return failure(code::precondition_failed);
     return {};
 }
 

@@ -29,5 +29,7 @@ enum class verdict { proceed, not_modified, failed };
 
 // If-Match and If-None-Match of a write; `etag` null: there is no such object.
 [[nodiscard]] answer<void> judge_write(const header_list& headers, const std::string* etag);
+// If-Match of a deletion; empty: none.
+[[nodiscard]] answer<void> judge_deletion(std::string_view if_match, const std::string* etag);
 
 }  // namespace cess::s3

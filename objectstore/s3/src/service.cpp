@@ -27,6 +27,13 @@ bool names_setting(const parameter_list& query, const std::array<const char*, N>
     return std::any_of(names.begin(), names.end(), [&](const char* name) { return query.has(name); });
 }
 
+// Who names the owner wants no other bucket of that name. All of an account's buckets have one owner.
+answer<void> check_owner(const header_list& headers, const std::string& name, const identity& owner) {
+    const auto* expected = headers.find(name);
+    if (expected && *expected != owner.access) return failure(code::access_denied, "The bucket has another owner than expected: " + owner.access);
+    return {};
+}
+
 }  // namespace
 
 response response::no_content() {
@@ -102,6 +109,8 @@ net::awaitable<answer<response>> service::run_route(route chosen, call& what) {
         if (!got) co_return not_this_bucket(got.error(), what.where.bucket);
         what.lease = std::move(*got);
     }
+    CO_S3_CHECK(check_owner(what.head.headers, "x-amz-expected-bucket-owner", what.who));
+    CO_S3_CHECK(check_owner(what.head.headers, "x-amz-source-expected-bucket-owner", what.who));
     co_return co_await (this->*chosen.run)(what);
 }
 

@@ -85,6 +85,7 @@ private:
     net::awaitable<answer<response>> delete_bucket(call& what);
     net::awaitable<answer<response>> bucket_setting(call& what);   // sub-resources of an unconfigured bucket
     net::awaitable<answer<response>> object_setting(call& what);
+    net::awaitable<answer<response>> put_acl(call& what);          // of either
     // service_lists.cpp:
     net::awaitable<answer<response>> list_objects(call& what);     // v1 and v2
     net::awaitable<answer<response>> list_versions(call& what);
@@ -142,6 +143,8 @@ auto service::on_worker(F f) -> net::awaitable<std::invoke_result_t<F>> {
 [[nodiscard]] answer<header_map> read_metadata(const header_list& headers);
 // Headers that ask for what we do not do are refused rather than ignored.
 [[nodiscard]] answer<void> refuse_unsupported(const header_list& headers);
+// Bytes to be stored come with a word on how many, or a request cut short before them would store nothing, and succeed.
+[[nodiscard]] answer<void> require_length(const header_list& headers);
 [[nodiscard]] answer<std::uint32_t> part_number(const parameter_list& query);
 void add_metadata(response& to, const header_map& headers);
 [[nodiscard]] std::string quoted(std::string_view etag);

@@ -117,10 +117,26 @@ net::awaitable<answer<response>> service::delete_bucket(call& what) {
     co_return response::no_content();
 }
 
+// As on a bucket whose owner owns all: what changes nothing is accepted.
+net::awaitable<answer<response>> service::put_acl(call& what) {
+    CO_S3_CHECK(refuse_unsupported(what.head.headers));
+    CO_S3_TRY(const auto document, co_await read_document(what));
+    if (document.empty() && !what.head.headers.find("x-amz-acl")) co_return failure(code::missing_security_header);
+    if (!document.empty()) {
+        CO_S3_CHECK(parse_acl(document, what.who.access));
+    }
+    if (what.where.key.empty()) co_return response::ok();
+    auto look = [&what] { return what.lease->find(what.where.key); };
+    auto looking = on_worker(std::move(look));
+    CO_S3_TRY(const auto found, co_await std::move(looking));
+    CO_S3_CHECK(co_await make_durable(what.lease, found.seen));
+    co_return response::ok();
+}
+
 net::awaitable<answer<response>> service::bucket_setting(call& what) {
     const auto& method = what.head.method;
     if (method != "GET") {
-        if (method == "PUT" && what.head.query.has("acl")) co_return failure(code::acl_not_supported);
+        if (method == "PUT" && what.head.query.has("acl")) co_return co_await put_acl(what);
         co_return failure(code::not_implemented, "This setting of buckets is not implemented.");
     }
     CO_S3_CHECK(co_await expect_no_body(what));
@@ -138,7 +154,7 @@ net::awaitable<answer<response>> service::object_setting(call& what) {
     const auto& method = what.head.method;
     const auto& query = what.head.query;
     if (method != "GET") {
-        if (method == "PUT" && query.has("acl")) co_return failure(code::acl_not_supported);
+        if (method == "PUT" && query.has("acl")) co_return co_await put_acl(what);
         co_return failure(code::not_implemented, "This setting of objects is not implemented.");
     }
     CO_S3_CHECK(co_await expect_no_body(what));

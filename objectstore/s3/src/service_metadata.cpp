@@ -79,6 +79,11 @@ answer<header_map> read_metadata(const header_list& headers) {
     return out;
 }
 
+answer<void> require_length(const header_list& headers) {
+    if (headers.find("content-length") || headers.find("transfer-encoding")) return {};
+    return failure(code::missing_content_length);
+}
+
 answer<std::uint32_t> part_number(const parameter_list& query) {
     const auto number = parse_number(query.get("partNumber"));
     if (!number || *number < 1 || *number > part_number_max)

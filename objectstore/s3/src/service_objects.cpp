@@ -86,6 +86,7 @@ net::awaitable<answer<response>> service::get_object(call& what) {
 
 net::awaitable<answer<response>> service::put_object(call& what) {
     CO_S3_CHECK(refuse_unsupported(what.head.headers));
+    CO_S3_CHECK(require_length(what.head.headers));
     CO_S3_TRY(auto metadata, read_metadata(what.head.headers));
     CO_S3_TRY(auto body, payload::make(what.body, what.who, what.head, put_size_max));
     blob_writer to(*what.lease);
@@ -109,9 +110,11 @@ net::awaitable<answer<response>> service::put_object(call& what) {
 }
 
 net::awaitable<answer<response>> service::delete_object(call& what) {
-    if (what.head.headers.find("if-match")) co_return failure(code::not_implemented, "Conditional deletes are not implemented.");
+    const auto& headers = what.head.headers;
+    if (headers.find("x-amz-if-match-size") || headers.find("x-amz-if-match-last-modified-time"))
+        co_return failure(code::not_implemented, "Deletes can depend on If-Match only.");
     CO_S3_CHECK(co_await expect_no_body(what));
-    auto removal = [&what] { return what.lease->remove(what.where.key); };
+    auto removal = [&what] { return what.lease->remove(what.where.key, what.head.headers.get("if-match")); };
     auto removing = on_worker(std::move(removal));
     CO_S3_TRY(const auto sequence, co_await std::move(removing));
     CO_S3_CHECK(co_await make_durable(what.lease, sequence));
@@ -131,8 +134,8 @@ answer<deletions> delete_all(bucket& in, std::string_view document) {
     S3_TRY(const auto wanted, parse_delete(document));
     xml_writer out("DeleteResult");
     deletions done;
-    for (const auto& key : wanted.keys) {
-        auto removed = key.size() > key_size_max ? answer<sequence_number>(failure(code::key_too_long)) : in.remove(key);
+    for (const auto& [key, if_match] : wanted.objects) {
+        auto removed = key.size() > key_size_max ? answer<sequence_number>(failure(code::key_too_long)) : in.remove(key, if_match);
         if (!removed) {
             out.open("Error").text("Key", key).text("Code", name(removed.error().which)).text("Message", removed.error().message).close();
             continue;

@@ -51,6 +51,7 @@ net::awaitable<answer<response>> service::create_upload(call& what) {
 
 net::awaitable<answer<response>> service::upload_part(call& what) {
     CO_S3_CHECK(refuse_unsupported(what.head.headers));
+    CO_S3_CHECK(require_length(what.head.headers));
     CO_S3_TRY(const auto number, part_number(what.head.query));
     CO_S3_TRY(auto body, payload::make(what.body, what.who, what.head, put_size_max));
     const std::string id(what.parameter("uploadId"));

@@ -19,7 +19,9 @@ answer<pugi::xml_node> load(pugi::xml_document& to, std::string_view xml, std::s
     std::size_t tags = 0;
     for (const char c : xml) tags += c == '<';
     if (tags > tags_max) return failure(code::malformed_xml);
-    const auto parsed = to.load_buffer(xml.data(), xml.size(), pugi::parse_default & ~pugi::parse_eol, pugi::encoding_utf8);
+    // Text that is only blanks counts where it is all that an element has: " " is a key.
+    constexpr auto how = (pugi::parse_default & ~pugi::parse_eol) | pugi::parse_ws_pcdata_single;
+    const auto parsed = to.load_buffer(xml.data(), xml.size(), how, pugi::encoding_utf8);
     const auto node = to.document_element();
     if (!parsed || node.name() != root) return failure(code::malformed_xml);
     return node;
@@ -98,16 +100,17 @@ answer<delete_request> parse_delete(std::string_view xml) {
         if (name == "Quiet") {
             out.quiet = equals_ignoring_case(trim(node.text().get()), "true");
         } else if (name == "Object") {
-            if (out.keys.size() == delete_keys_max) return failure(code::malformed_xml);
+            if (out.objects.size() == delete_keys_max) return failure(code::malformed_xml);
             const auto version = std::string_view(node.child_value("VersionId"));
             if (!version.empty() && version != "null") return failure(code::no_such_version);
-            out.keys.emplace_back(node.child_value("Key"));
-            if (out.keys.back().empty()) return failure(code::malformed_xml);
+            if (node.child("Size") || node.child("LastModifiedTime")) return failure(code::not_implemented, "Deletes can depend on ETag only.");
+            out.objects.push_back({node.child_value("Key"), std::string(trim(node.child_value("ETag")))});
+            if (out.objects.back().key.empty()) return failure(code::malformed_xml);
         } else {
             return failure(code::malformed_xml);
         }
     }
-    if (out.keys.empty()) return failure(code::malformed_xml);
+    if (out.objects.empty()) return failure(code::malformed_xml);
     return out;
 }
 
@@ -122,6 +125,19 @@ answer<std::vector<completed_part>> parse_complete(std::string_view xml) {
     }
     if (out.empty()) return failure(code::malformed_xml);
     return out;
+}
+
+answer<void> parse_acl(std::string_view xml, std::string_view owner) {
+    pugi::xml_document document;
+    S3_TRY(const auto root, load(document, xml, "AccessControlPolicy"));
+    std::size_t grants = 0;
+    for (const auto grant : root.child("AccessControlList").children("Grant")) {
+        const bool full = trim(grant.child_value("Permission")) == "FULL_CONTROL";
+        if (!full || trim(grant.child("Grantee").child_value("ID")) != owner) return failure(code::acl_not_supported);
+        ++grants;
+    }
+    if (grants == 0) return failure(code::acl_not_supported);
+    return {};
 }
 
 answer<void> parse_create_bucket(std::string_view xml) {

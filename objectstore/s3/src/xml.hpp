@@ -32,7 +32,11 @@ private:
 };
 
 struct delete_request {
-    std::vector<std::string> keys;
+    struct object {
+        std::string key;
+        std::string if_match;  // as the header; empty: whatever is there
+    };
+    std::vector<object> objects;
     bool quiet = false;
 };
 [[nodiscard]] answer<delete_request> parse_delete(std::string_view xml);
@@ -43,6 +47,9 @@ struct completed_part {
     std::vector<std::pair<checksum_kind, std::string>> checksums;
 };
 [[nodiscard]] answer<std::vector<completed_part>> parse_complete(std::string_view xml);
+
+// An AccessControlPolicy that says what holds anyway: everything to the owner, nothing to others. All others are refused.
+[[nodiscard]] answer<void> parse_acl(std::string_view xml, std::string_view owner);
 
 // CreateBucketConfiguration; only its being well formed matters, since there is one region.
 [[nodiscard]] answer<void> parse_create_bucket(std::string_view xml);
