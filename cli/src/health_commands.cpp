@@ -1,10 +1,50 @@
 #include "context.hpp"
 #include "network_health.hpp"
 
+#include <algorithm>
+#include <chrono>
+
 namespace cess::cli {
 namespace {
 
 constexpr net::duration patience = std::chrono::seconds(5);
+
+// "2 h ago", "never, 37 % done"
+std::string scrubbed(const storage::health_reply& of) {
+    if (of.scrub_period_s == 0) return "off";
+    if (of.last_pass_s == 0) return "never, " + std::to_string(of.permille / 10) + " % done";
+    const auto now = std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+    const auto age = static_cast<std::uint64_t>(now) - std::min(of.last_pass_s, static_cast<std::uint64_t>(now));
+    if (age < 120) return std::to_string(age) + " s ago";
+    if (age < 2 * 3600) return std::to_string(age / 60) + " min ago";
+    if (age < 48 * 3600) return std::to_string(age / 3600) + " h ago";
+    return std::to_string(age / 86400) + " days ago";
+}
+
+nlohmann::json to_json(const storage::health_reply& of) {
+    nlohmann::json out;
+    out["scrub_period_s"] = of.scrub_period_s;
+    out["passes"] = of.passes;
+    out["last_pass_s"] = of.last_pass_s;
+    out["permille"] = of.permille;
+    out["faults"] = of.faults;
+    out["listed"] = nlohmann::json::array();
+    for (const auto& f : of.listed) {
+        nlohmann::json row;
+        row["fault"] = std::string(storage::to_string(static_cast<storage::fault_kind>(f.kind)));
+        row["volume"] = f.volume.hex();
+        if (static_cast<storage::fault_kind>(f.kind) == storage::fault_kind::journal) {
+            row["term"] = f.term.value;
+        } else {
+            row["segment"] = f.segment.hex();
+            row["fragment"] = f.index;
+            row["leaves"] = f.leaves;
+        }
+        row["found_s"] = f.found_s;
+        out["listed"].push_back(row);
+    }
+    return out;
+}
 
 struct arguments {
     std::string name;
@@ -12,7 +52,7 @@ struct arguments {
 
 nlohmann::json to_json(const network_health& h) {
     nlohmann::json out;
-    out["healthy"] = h.sound();
+    out["healthy"] = h.intact();
     out["consensus"]["answers"] = h.chain.has_value();
     if (h.chain) {
         out["consensus"]["height"] = h.chain->height.value;
@@ -30,6 +70,7 @@ nlohmann::json to_json(const network_health& h) {
         row["offered"] = m.record.offered;
         row["committed"] = m.record.committed;
         row["answers"] = m.answers;
+        if (m.store) row["store"] = to_json(*m.store);
         if (m.answers) row["used"] = m.used;
         else row["problem"] = m.problem;
         out["miners"].push_back(row);
@@ -44,13 +85,18 @@ void show(const network_health& h) {
     }
     print("consensus: up, height " + std::to_string(h.chain->height.value) + ", " + std::to_string(h.chain->transactions) +
           " transactions, final in " + std::to_string(h.chain->finality_us / 1000) + " ms");
-    std::vector<std::vector<std::string>> rows{{"MINER", "ADDRESS", "STATE", "OFFERED", "COMMITTED", "USED"}};
+    std::vector<std::vector<std::string>> rows{{"MINER", "ADDRESS", "STATE", "OFFERED", "COMMITTED", "USED", "FAULTS", "CHECKED"}};
     for (const auto& m : h.miners)
         rows.push_back({m.record.id.brief(), m.record.address, m.answers ? "up" : "down", format_size(m.record.offered), format_size(m.record.committed),
-                        m.answers ? format_size(m.used) : "-"});
+                        m.answers ? format_size(m.used) : "-", m.store ? std::to_string(m.store->faults) : "-", m.store ? scrubbed(*m.store) : "-"});
     print_table(rows);
     for (const auto& m : h.miners)
         if (!m.answers) print("miner " + m.record.id.brief() + ": " + one_line(m.problem));
+    for (const auto& m : h.miners) {
+        if (!m.store) continue;
+        for (const auto& f : m.store->listed) print("miner " + m.record.id.brief() + ": " + storage::describe(f));
+        if (m.store->faults > m.store->listed.size()) print("miner " + m.record.id.brief() + ": and " + std::to_string(m.store->faults - m.store->listed.size()) + " faults more");
+    }
 }
 
 result<int> status(context& c) {
@@ -58,7 +104,7 @@ result<int> status(context& c) {
     const auto health = look(*runtime, patience);
     if (c.json) print_json(to_json(health));
     else show(health);
-    return health.sound() ? 0 : 1;
+    return health.intact() ? 0 : 1;
 }
 
 nlohmann::json to_json(const client::runtime::check_report& report) {

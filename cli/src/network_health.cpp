@@ -2,7 +2,6 @@
 
 #include <core/net/blocking.hpp>
 #include <core/net/rpc.hpp>
-#include <node/storage/protocol.hpp>
 
 #include <algorithm>
 #include <future>
@@ -23,8 +22,16 @@ miner_health ask(client::runtime& on, const ledger::node_record& who, net::time_
     const auto answered = net::wait(on.world(), net::call_typed<storage::hello_reply>(on.network(), to, storage::method::hello, hello, {}, deadline,
                                                                                       net::lane::control));
     out.answers = answered.has_value();
-    if (answered) out.used = answered->message.used;
-    else out.problem = answered.error().message();
+    if (!answered) {
+        out.problem = answered.error().message();
+        return out;
+    }
+    out.used = answered->message.used;
+    storage::health_request about;
+    about.network = hello.network;
+    auto store = net::wait(on.world(), net::call_typed<storage::health_reply>(on.network(), to, storage::method::health, about, {}, deadline,
+                                                                              net::lane::control));
+    if (store) out.store = std::move(store->message);
     return out;
 }
 
@@ -32,6 +39,10 @@ miner_health ask(client::runtime& on, const ledger::node_record& who, net::time_
 
 bool network_health::sound() const {
     return chain.has_value() && std::all_of(miners.begin(), miners.end(), [](const auto& m) { return m.answers; });
+}
+
+bool network_health::intact() const {
+    return sound() && std::all_of(miners.begin(), miners.end(), [](const auto& m) { return !m.store || m.store->faults == 0; });
 }
 
 network_health look(client::runtime& on, net::duration patience) {

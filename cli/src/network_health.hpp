@@ -1,6 +1,7 @@
 // How the network is: what the ledger says, and whether each miner answers.
 #pragma once
 
+#include <node/storage/health.hpp>
 #include <objectstore/client/client.hpp>
 
 #include <optional>
@@ -12,13 +13,15 @@ struct miner_health {
     bool answers = false;
     std::uint64_t used = 0;  // by its own word
     std::string problem;     // why it does not answer
+    std::optional<storage::health_reply> store;  // what scrubbing found; none from a miner that does not know the question
 };
 
 struct network_health {
     std::optional<chain::client::status> chain;
     std::string chain_problem;
     std::vector<miner_health> miners;  // registered storage nodes
-    [[nodiscard]] bool sound() const;
+    [[nodiscard]] bool sound() const;   // everybody answers
+    [[nodiscard]] bool intact() const;  // and nobody has lost anything that is known
 };
 
 // Asks everybody at once; ends within `patience`.

@@ -87,12 +87,15 @@ compare "a flipped byte"
 got=0
 for v in files disk bucket; do cess fsck $v > "$work/fsck-$v.log" || got=1; done
 [ $got = 1 ] || fail "fsck found nothing"
-id=$(cess status --json | python3 -c "
+id=$({ cess status --json || true; } | python3 -c "
 import json, sys
 address = next(l.split('\"')[1] for l in open('$victim/node.toml') if l.startswith('listen'))
 print(next(m['id'] for m in json.load(sys.stdin)['miners'] if m['address'] == address))")
 grep -h "miner $id: segment [0-9a-f]\{64\}" "$work"/fsck-*.log || fail "fsck does not name the miner $id"
+expect 1 '' cess status  # the miner knows now, and refuses those bytes
 flip # with a miner gone it would be the second fault of its segment, and 2+1 survives one
+for v in files disk bucket; do cess fsck $v > /dev/null || fail "fsck of $v finds what is mended"; done
+cess status > /dev/null || fail "a mended fragment is still listed"
 
 say "one of four miners killed: everything goes on"
 end_pid "$(node_pid storage-3)" KILL || true

@@ -1,8 +1,11 @@
 // The real disk behind the same door as the faulty one: both must answer alike.
 #include <support/faulty_disk.hpp>
 
+#include <core/os/medium.hpp>
+
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 
@@ -74,6 +77,27 @@ TEST_CASE("the operating system's files behave as the interface says") {
 TEST_CASE("the disk of the tests behaves like the operating system's") {
     test::faulty_disk disk;
     behaves(disk, "/root");
+}
+
+TEST_CASE("the medium is read like the file, at any offset and length") {
+    const scratch at;
+    auto& disk = os::posix_file_system();
+    bytes content(3 * MiB + 777);
+    seeded_random(5).fill(content);
+    REQUIRE(os::write_file_durably(disk, at.path + "/f", content));
+    const auto file = os::open_medium(disk, at.path + "/f").value();
+    CHECK(file->size().value() == content.size());
+    const std::vector<std::pair<std::uint64_t, std::size_t>> reads{{0, content.size() + 9000}, {1, 4096},                  {4096, 1},           {1 * MiB - 1, 2},
+                                                                   {777, 2 * MiB},             {content.size() - 1, 50}, {content.size(), 10}, {content.size() + 5000, 10}};
+    for (const auto& [offset, size] : reads) {
+        bytes out(size);
+        const auto there = content.size() - std::min<std::size_t>(content.size(), static_cast<std::size_t>(offset));
+        const auto expected = byte_view(content).last(there).first(std::min(there, size));
+        REQUIRE(file->read_at(offset, out).value() == expected.size());
+        CHECK(equal(byte_view(out).first(expected.size()), expected));
+    }
+    CHECK(file->write_at(0, as_view("x")).error() == errc::unsupported);
+    CHECK(os::open_medium(disk, at.path + "/none").error() == errc::not_found);
 }
 
 TEST_CASE("a directory is locked for one process and free again afterwards") {

@@ -31,6 +31,8 @@ public:
         options.capacity = how.capacity;
         options.disk_reserve = how.disk_reserve;
         options.free_horizon = how.free_horizon;
+        options.scrub_period = how.scrub_period;
+        options.scrub_bandwidth = how.scrub_bandwidth;
         TRY(m_miner, storage::open_miner(std::move(needs), std::move(options)));
         net::tls_server::options serve;
         serve.listen = how.listen;

@@ -1,13 +1,12 @@
 #include "fragment_file.hpp"
 
 #include <core/crypto/crypto.hpp>
+#include <core/os/medium.hpp>
 
 #include <algorithm>
 
 namespace cess::storage {
 namespace {
-
-constexpr std::uint64_t verify_step = 16 * leaf_size;
 
 std::uint64_t leaves_of(std::uint64_t length) noexcept { return length / leaf_size + (length % leaf_size != 0 ? 1 : 0); }
 
@@ -66,10 +65,20 @@ result<bytes> encode_header(const fragment_header& header) {
     return out;
 }
 
-result<std::shared_ptr<const fragment_file>> fragment_file::open(os::file_system& disk, const std::string& path, const fragment_ref& expected) {
+result<std::shared_ptr<fragment_file>> fragment_file::open(os::file_system& disk, const std::string& path, const fragment_ref& expected) {
+    TRY(auto file, disk.open(path, os::open_mode::read));
+    return parse(std::move(file), path, expected);
+}
+
+result<std::shared_ptr<fragment_file>> fragment_file::open_medium(os::file_system& disk, const std::string& path, const fragment_ref& expected) {
+    TRY(auto file, os::open_medium(disk, path));
+    return parse(std::move(file), path, expected);
+}
+
+result<std::shared_ptr<fragment_file>> fragment_file::parse(std::unique_ptr<os::file> from, const std::string& path, const fragment_ref& expected) {
     const auto fragment = std::make_shared<fragment_file>();
     fragment->m_path = path;
-    TRY(fragment->m_file, disk.open(path, os::open_mode::read));
+    fragment->m_file = std::move(from);
     TRY(const auto raw, read_exactly(*fragment->m_file, 0, fragment_data_at));
     auto header = decode_header(raw);
     if (!header) return std::move(header).error().with_context(path);
@@ -81,22 +90,30 @@ result<std::shared_ptr<const fragment_file>> fragment_file::open(os::file_system
     TRY(const auto hashes, read_exactly(*fragment->m_file, fragment_data_at + fragment->m_length, leaves_of(fragment->m_length) * hash256::size));
     for (std::size_t at = 0; at < hashes.size(); at += hash256::size) proof.leaves.push_back(hash256::from(byte_view(hashes).subspan(at)));
     if (merkle_root(proof.leaves) != proof.identity.roots[expected.index]) return error(errc::corrupt, path + ": leaf hashes do not match the segment");
-    return std::shared_ptr<const fragment_file>(fragment);
+    return fragment;
 }
 
 result<bytes> fragment_file::read(std::uint64_t offset, std::uint32_t length) const {
     if (offset > m_length || length > m_length - offset) return error(errc::out_of_range, "the fragment has " + std::to_string(m_length) + " bytes");
+    if (!m_bad.empty() && length > 0) {
+        const auto bad = std::lower_bound(m_bad.begin(), m_bad.end(), offset / leaf_size);
+        if (bad != m_bad.end() && *bad <= (offset + length - 1) / leaf_size)
+            return error(errc::corrupt, m_path + ": leaf " + std::to_string(*bad) + " was found damaged");
+    }
     return read_exactly(*m_file, fragment_data_at + offset, length);
 }
 
-result<bool> fragment_file::verify() const {
-    std::size_t leaf = 0;
-    for (std::uint64_t at = 0; at < m_length; at += verify_step) {
-        TRY(const auto data, read_exactly(*m_file, fragment_data_at + at, std::min(verify_step, m_length - at)));
-        for (const auto& hash : leaf_hashes(data))
-            if (hash != m_proof.leaves[leaf++]) return false;
+result<std::uint64_t> fragment_file::check(std::uint32_t first, std::uint32_t count, std::vector<std::uint32_t>& bad) const {
+    const auto end = std::min(leaves(), first + count);
+    std::uint64_t done = 0;
+    for (auto leaf = first; leaf < end; ++leaf) {
+        const auto at = std::uint64_t{leaf} * leaf_size;
+        const auto data = read_exactly(*m_file, fragment_data_at + at, std::min<std::uint64_t>(leaf_size, m_length - at));
+        if (!data && data.error() != errc::io) return data.error();
+        if (!data || leaf_hashes(*data).front() != m_proof.leaves[leaf]) bad.push_back(leaf);
+        if (data) done += data->size();
     }
-    return true;
+    return done;
 }
 
 }  // namespace cess::storage

@@ -30,23 +30,29 @@ result<void> check_identity(const segment_identity& identity, unsigned index, st
 [[nodiscard]] std::optional<std::uint64_t> fragment_length_of_file(std::uint64_t size) noexcept;
 [[nodiscard]] result<bytes> encode_header(const fragment_header& header);  // fragment_data_at bytes
 
-// An open fragment: immutable, thread-safe.
+// An open fragment: immutable once it is shared, thread-safe.
 class fragment_file {
 public:
     // Header and leaf hashes, checked against each other and the segment's id: errc::corrupt.
-    static result<std::shared_ptr<const fragment_file>> open(os::file_system& disk, const std::string& path, const fragment_ref& expected);
+    static result<std::shared_ptr<fragment_file>> open(os::file_system& disk, const std::string& path, const fragment_ref& expected);
+    static result<std::shared_ptr<fragment_file>> open_medium(os::file_system& disk, const std::string& path, const fragment_ref& expected);
 
     [[nodiscard]] const fragment_proof& proof() const noexcept { return m_proof; }
     [[nodiscard]] std::uint64_t length() const noexcept { return m_length; }
-    result<bytes> read(std::uint64_t offset, std::uint32_t length) const;
-    // Reads everything and hashes it. False: bit rot.
-    result<bool> verify() const;
+    result<bytes> read(std::uint64_t offset, std::uint32_t length) const;  // errc::corrupt where a leaf is known to be bad
+    // Reads up to `count` leaves from `first` on, adds those that do not match (or cannot be read) to `bad`. Bytes read.
+    result<std::uint64_t> check(std::uint32_t first, std::uint32_t count, std::vector<std::uint32_t>& bad) const;
+    [[nodiscard]] std::uint32_t leaves() const noexcept { return static_cast<std::uint32_t>(m_proof.leaves.size()); }
+    void refuse(std::vector<std::uint32_t> leaves) { m_bad = std::move(leaves); }  // ascending; before it is shared
 
 private:
+    static result<std::shared_ptr<fragment_file>> parse(std::unique_ptr<os::file> from, const std::string& path, const fragment_ref& expected);
+
     std::string m_path;
     std::unique_ptr<os::file> m_file;
     fragment_proof m_proof;
     std::uint64_t m_length = 0;
+    std::vector<std::uint32_t> m_bad;
 };
 
 }  // namespace cess::storage

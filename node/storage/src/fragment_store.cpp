@@ -16,6 +16,15 @@ std::optional<std::uint8_t> parse_byte(std::string_view text) {
     return std::to_integer<std::uint8_t>(value->front());
 }
 
+fault fault_of(const segment_id& segment, std::uint8_t index, const volume_id& volume) {
+    fault out;
+    out.kind = static_cast<std::uint8_t>(fault_kind::length);
+    out.segment = segment;
+    out.index = index;
+    out.volume = volume;
+    return out;
+}
+
 }  // namespace
 
 // ---- names and the index ---------------------------------------------------------------------------------
@@ -48,16 +57,15 @@ result<void> fragment_store::load_directory(const std::string& path) {
     if (!entries.empty()) CHECK_OK(m_disk.sync_directory(path));
     for (const auto& entry : entries) {
         auto known = parse_name(entry.name);
-        std::optional<std::uint64_t> length;
         TRY(const auto file, m_disk.open(path + "/" + entry.name, os::open_mode::read));
         TRY(const auto size, file->size());
-        if (known) length = fragment_length_of_file(size);
         m_space.found(size);
-        if (!length) {
-            log::warn("storage", "not a whole fragment, left alone file={}/{}", path, entry.name);
+        if (!known) {
+            log::warn("storage", "not a fragment, left alone file={}/{}", path, entry.name);
             continue;
         }
-        known->second.length = *length;
+        known->second.size = size;  // also of one that is cut short: it is reported, and the ledger may free it
+        if (!fragment_length_of_file(size)) (void)m_faults.note(fault_of(known->first, known->second.index, known->second.tag.volume));
         known->second.named = true;
         const std::lock_guard lock(m_mutex);
         note(known->first, known->second);
@@ -70,7 +78,7 @@ void fragment_store::note(const segment_id& segment, const copy& c) {
     ++m_count;
     if (c.committed()) return;
     m_provisional.insert({c.tag, segment});
-    m_reserved[c.tag] += fragment_file_size(c.length);
+    m_reserved[c.tag] += c.size;
 }
 
 void fragment_store::forget(const segment_id& segment, const copy& c) {
@@ -88,7 +96,7 @@ void fragment_store::forget(const segment_id& segment, const copy& c) {
     if (!tag_left) m_provisional.erase({c.tag, segment});
     const auto reserved = m_reserved.find(c.tag);
     if (reserved == m_reserved.end()) return;
-    reserved->second -= std::min(reserved->second, fragment_file_size(c.length));
+    reserved->second -= std::min(reserved->second, c.size);
     if (reserved->second == 0) m_reserved.erase(reserved);
 }
 
@@ -137,9 +145,9 @@ result<fragment_store::ticket> fragment_store::reserve(const fragment_tag& tag, 
 result<bool> fragment_store::adopt(const fragment_ref& fragment, const fragment_tag& tag, std::uint64_t limit) {
     const std::lock_guard changing(shard(fragment.segment));
     for (const auto& c : matching(fragment.segment, tag.volume)) {
-        if (c.index != fragment.index) continue;
+        if (c.index != fragment.index || m_faults.find({fragment.segment, c.index, tag.volume})) continue;
         if (!c.committed() && c.tag.term < tag.term) {
-            TRY(auto reserved, reserve(tag, c.length, limit));
+            TRY(auto reserved, reserve(tag, fragment_length_of_file(c.size).value_or(0), limit));
             reserved.release();  // retag counts it
             CHECK_OK(retag(fragment.segment, c, tag));
         }
@@ -153,7 +161,9 @@ result<void> fragment_store::retag(const segment_id& segment, const copy& from, 
     auto changed = from;
     changed.tag = to;
     changed.named = false;
-    CHECK_OK(m_disk.rename(path_of(segment, from), path_of(segment, changed)));
+    const auto renamed = m_disk.rename(path_of(segment, from), path_of(segment, changed));
+    // A file that is known to be gone keeps its state here and in the book of faults.
+    if (!renamed && (renamed.error() != errc::not_found || !m_faults.find({segment, from.index, from.tag.volume}))) return renamed.error();
     const std::lock_guard lock(m_mutex);
     forget(segment, from);
     note(segment, changed);
@@ -176,12 +186,17 @@ result<void> fragment_store::settle_names(const segment_id& segment) {
 
 result<void> fragment_store::publish(const fragment_ref& fragment, const fragment_tag& tag, finished file) {
     const std::lock_guard changing(shard(fragment.segment));
+    std::optional<copy> damaged;  // of an older term
     for (const auto& c : matching(fragment.segment, tag.volume)) {
-        if (c.index != fragment.index || (!c.committed() && c.tag.term < tag.term)) continue;
+        if (c.index != fragment.index) continue;
+        const bool older = !c.committed() && c.tag.term < tag.term;
+        if (older && m_faults.find({fragment.segment, c.index, tag.volume})) damaged = c;
+        if (older) continue;
+        if (m_faults.find({fragment.segment, c.index, tag.volume})) return replace(fragment.segment, c, std::move(file));
         CHECK_OK(m_disk.remove(file.path));  // another upload was faster
         return settle_names(fragment.segment);
     }
-    const copy made{fragment.index, tag, file.length, false};
+    const copy made{fragment.index, tag, fragment_file_size(file.length), false};
     CHECK_OK(m_disk.rename(file.path, path_of(fragment.segment, made)));
     file.claim.keep();
     file.reserved.release();  // note() counts it
@@ -190,14 +205,33 @@ result<void> fragment_store::publish(const fragment_ref& fragment, const fragmen
         const std::lock_guard lock(m_mutex);
         note(fragment.segment, made);
     }
-    return settle_names(fragment.segment);
+    CHECK_OK(settle_names(fragment.segment));
+    return damaged ? drop(fragment.segment, *damaged) : result<void>();
+}
+
+// The owner puts again what this miner has damaged: the state in the name stays, the bytes are new.
+result<void> fragment_store::replace(const segment_id& segment, const copy& damaged, finished file) {
+    close_cached(segment);
+    auto sound = damaged;
+    sound.size = fragment_file_size(file.length);
+    sound.named = false;
+    CHECK_OK(m_disk.rename(file.path, path_of(segment, sound)));
+    file.claim.keep();
+    file.reserved.release();  // note() counts it
+    m_space.give_back(damaged.size);
+    {
+        const std::lock_guard lock(m_mutex);
+        forget(segment, damaged);
+        note(segment, sound);
+    }
+    (void)m_faults.mended(copy_name{segment, damaged.index, damaged.tag.volume});
+    return settle_names(segment);
 }
 
 // ---- reading ---------------------------------------------------------------------------------------------
 
-result<std::shared_ptr<const fragment_file>> fragment_store::open(const fragment_ref& fragment, bool fresh) {
-    std::string path;
-    if (!fresh) {
+result<std::shared_ptr<const fragment_file>> fragment_store::open(const fragment_ref& fragment) {
+    {
         const std::lock_guard lock(m_mutex);
         if (const auto at = m_open_index.find({fragment.segment, fragment.index}); at != m_open_index.end()) {
             m_open.splice(m_open.end(), m_open, at->second);
@@ -205,16 +239,23 @@ result<std::shared_ptr<const fragment_file>> fragment_store::open(const fragment
         }
     }
     const std::lock_guard changing(shard(fragment.segment));  // the name cannot change between looking and opening
+    std::string path;
+    std::optional<fault> known;
     {
         const std::lock_guard lock(m_mutex);
         if (const auto at = m_index.find(fragment.segment); at != m_index.end())
-            for (const auto& c : at->second)
-                if (c.index == fragment.index) path = path_of(fragment.segment, c);
+            for (const auto& c : at->second) {
+                if (c.index != fragment.index || (!path.empty() && !known)) continue;
+                path = path_of(fragment.segment, c);
+                known = m_faults.find({fragment.segment, c.index, c.tag.volume});
+            }
     }
     if (path.empty()) return error(errc::not_found, "fragment " + fragment.segment.brief() + "/" + std::to_string(fragment.index));
+    if (known && known->leaves.empty()) return error(errc::corrupt, storage::describe(*known));
     TRY(auto file, fragment_file::open(m_disk, path, fragment));
+    if (known) file->refuse(std::move(known->leaves));
     cache(fragment, file);
-    return file;
+    return std::shared_ptr<const fragment_file>(file);
 }
 
 void fragment_store::cache(const fragment_ref& fragment, std::shared_ptr<const fragment_file> file) {
@@ -237,6 +278,43 @@ void fragment_store::close_cached(const segment_id& segment) {
     }
 }
 
+// ---- checking --------------------------------------------------------------------------------------------
+
+std::vector<copy_name> fragment_store::after(const copy_name& cursor, std::size_t limit) const {
+    const std::lock_guard lock(m_mutex);
+    std::vector<copy_name> out;
+    for (auto at = m_index.lower_bound(cursor.segment); at != m_index.end() && out.size() < limit; ++at) {
+        const auto first = static_cast<std::ptrdiff_t>(out.size());
+        for (const auto& c : at->second)
+            if (const copy_name name{at->first, c.index, c.tag.volume}; name > cursor) out.push_back(name);
+        std::sort(out.begin() + first, out.end());
+        out.erase(std::unique(out.begin() + first, out.end()), out.end());
+    }
+    return out;
+}
+
+std::vector<copy_name> fragment_store::copies_of(const fragment_ref& fragment) const {
+    const std::lock_guard lock(m_mutex);
+    std::vector<copy_name> out;
+    if (const auto at = m_index.find(fragment.segment); at != m_index.end())
+        for (const auto& c : at->second)
+            if (c.index == fragment.index) out.push_back({fragment.segment, c.index, c.tag.volume});
+    return out;
+}
+
+result<std::shared_ptr<const fragment_file>> fragment_store::open_medium(const copy_name& name) {
+    const std::lock_guard changing(shard(name.segment));
+    for (const auto& c : matching(name.segment, name.volume)) {
+        if (c.index != name.index) continue;
+        const auto path = path_of(name.segment, c);
+        if (!fragment_length_of_file(c.size)) return error(errc::out_of_range, path + " is not as long as a fragment");
+        TRY(auto file, fragment_file::open_medium(m_disk, path, {name.segment, name.index}));
+        if (fragment_file_size(file->length()) != c.size) return error(errc::out_of_range, path + " is not as long as the fragment");
+        return std::shared_ptr<const fragment_file>(file);
+    }
+    return std::shared_ptr<const fragment_file>();
+}
+
 // ---- settling and deleting -------------------------------------------------------------------------------
 
 result<void> fragment_store::commit(const segment_id& segment, const volume_id& volume) {
@@ -252,8 +330,10 @@ result<void> fragment_store::commit(const segment_id& segment, const volume_id& 
 
 result<void> fragment_store::drop(const segment_id& segment, const copy& c) {
     close_cached(segment);
-    CHECK_OK(m_disk.remove(path_of(segment, c)));
-    m_space.give_back(fragment_file_size(c.length));
+    const auto removed = m_disk.remove(path_of(segment, c));
+    if (!removed && (removed.error() != errc::not_found || !m_faults.find({segment, c.index, c.tag.volume}))) return removed.error();
+    m_space.give_back(c.size);
+    (void)m_faults.mended(copy_name{segment, c.index, c.tag.volume});
     const std::lock_guard lock(m_mutex);
     forget(segment, c);
     return {};
@@ -273,7 +353,9 @@ result<std::size_t> fragment_store::remove_if(const segment_id& segment, const v
 }
 
 result<std::size_t> fragment_store::remove_all(const segment_id& segment, const volume_id& volume) {
-    return remove_if(segment, volume, [](const copy&) { return true; });
+    TRY(const auto removed, remove_if(segment, volume, [](const copy&) { return true; }));
+    m_faults.forget(segment, volume);  // of files that were missing at the last start too
+    return removed;
 }
 
 result<std::size_t> fragment_store::remove_provisional(const segment_id& segment, const fragment_tag& tag) {

@@ -8,6 +8,7 @@
 // m_mutex guards memory only.
 #pragma once
 
+#include "fault_book.hpp"
 #include "fragment_file.hpp"
 #include "space.hpp"
 
@@ -15,7 +16,6 @@
 #include <list>
 #include <map>
 #include <set>
-#include <unordered_map>
 
 namespace cess::storage {
 
@@ -28,8 +28,8 @@ struct provisional_segment {
 
 class fragment_store {
 public:
-    fragment_store(os::file_system& disk, store_paths paths, space_account& space, std::size_t open_max)
-        : m_disk(disk), m_paths(std::move(paths)), m_space(space), m_open_max(open_max) {}
+    fragment_store(os::file_system& disk, store_paths paths, space_account& space, fault_book& faults, std::size_t open_max)
+        : m_disk(disk), m_paths(std::move(paths)), m_space(space), m_faults(faults), m_open_max(open_max) {}
 
     result<void> load();  // at open
 
@@ -52,9 +52,9 @@ public:
     };
     [[nodiscard]] result<ticket> reserve(const fragment_tag& tag, std::uint64_t length, std::uint64_t limit);
 
-    // True if this volume's copy is here already: committed, or provisional under this term (raised to it, durably).
+    // True if this volume's copy is here already, and not known to be damaged: committed, or provisional under this term (raised to it, durably).
     result<bool> adopt(const fragment_ref& fragment, const fragment_tag& tag, std::uint64_t limit);
-    // Gives a finished, synced file in tmp its name, durably. What it replaces is gone; `file` is the file's size.
+    // Gives a finished, synced file in tmp its name, durably, in the place of a damaged copy too. What it replaces is gone.
     struct finished {
         std::string path;
         std::uint64_t length = 0;
@@ -63,8 +63,8 @@ public:
     };
     result<void> publish(const fragment_ref& fragment, const fragment_tag& tag, finished file);
 
-    // `fresh`: read from the disk, not from the cache.
-    [[nodiscard]] result<std::shared_ptr<const fragment_file>> open(const fragment_ref& fragment, bool fresh = false);
+    // Of several copies one that is not known to be damaged. errc::corrupt: all are.
+    [[nodiscard]] result<std::shared_ptr<const fragment_file>> open(const fragment_ref& fragment);
     // The ledger lists the segment in `volume`: its fragments stay until it says otherwise.
     result<void> commit(const segment_id& segment, const volume_id& volume);
     // Deletes the volume's fragments of a segment: all of them, or those provisional under the tag's term.
@@ -73,6 +73,12 @@ public:
 
     // Up to `limit` after `cursor`, in order; moves the cursor, back to the start after the last.
     [[nodiscard]] std::vector<provisional_segment> provisional(provisional_segment& cursor, std::size_t limit) const;
+    // For checking: the copies after `cursor`, in order; those of one fragment; one of them as the medium has it (nothing
+    // if it is no longer here), and that what is known of one has changed.
+    [[nodiscard]] std::vector<copy_name> after(const copy_name& cursor, std::size_t limit) const;
+    [[nodiscard]] std::vector<copy_name> copies_of(const fragment_ref& fragment) const;
+    [[nodiscard]] result<std::shared_ptr<const fragment_file>> open_medium(const copy_name& name);
+    void judged(const copy_name& name) { close_cached(name.segment); }
     [[nodiscard]] std::size_t count() const;
     [[nodiscard]] std::size_t provisional_count() const;
 
@@ -80,7 +86,7 @@ private:
     struct copy {
         std::uint8_t index = 0;
         fragment_tag tag;          // term 0: committed
-        std::uint64_t length = 0;  // of the data
+        std::uint64_t size = 0;    // of the file
         bool named = false;        // the name is durable: nothing is acknowledged before
         [[nodiscard]] bool committed() const noexcept { return tag.term.value == 0; }
     };
@@ -94,6 +100,7 @@ private:
     result<void> retag(const segment_id& segment, const copy& from, const fragment_tag& to);
     result<void> settle_names(const segment_id& segment);            // syncs the directory. REQUIRES: the shard
     result<void> drop(const segment_id& segment, const copy& c);     // REQUIRES: the shard
+    result<void> replace(const segment_id& segment, const copy& damaged, finished file);  // REQUIRES: the shard
     template <class Doomed>
     result<std::size_t> remove_if(const segment_id& segment, const volume_id& volume, Doomed doomed);
     void note(const segment_id& segment, const copy& c);    // REQUIRES: m_mutex
@@ -104,10 +111,11 @@ private:
     os::file_system& m_disk;
     const store_paths m_paths;
     space_account& m_space;
+    fault_book& m_faults;
     const std::size_t m_open_max;
     std::array<std::mutex, 64> m_shards;
     mutable std::mutex m_mutex;
-    std::unordered_map<segment_id, copies, id_hash> m_index;
+    std::map<segment_id, copies> m_index;
     std::size_t m_count = 0;
     std::set<provisional_segment> m_provisional;
     std::map<fragment_tag, std::uint64_t> m_reserved;  // bytes of provisional files, those of unfinished uploads included

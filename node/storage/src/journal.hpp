@@ -53,6 +53,15 @@ public:
     result<journal_read_reply> read(entry_index from, std::uint32_t bytes_max, bytes& body);
     // Entries below `needed` may go: whole files do.
     result<void> trim(entry_index needed);
+    // For checking, file by file: their first entries; whether the file that starts there has, on the medium, all it should.
+    // Damage makes the journal answer errc::corrupt to everything from then on: it no longer has what it acknowledged.
+    [[nodiscard]] std::vector<entry_index> files();
+    struct verdict {
+        std::uint64_t bytes = 0;
+        bool damaged = false;
+    };
+    [[nodiscard]] result<verdict> check(entry_index first);
+    [[nodiscard]] bool damaged();
     // The directory is about to be removed: nothing is written to it any more, its bytes are given back.
     void abandon();
 
@@ -106,6 +115,8 @@ private:
     [[nodiscard]] std::string path_of(const segment_file& f) const { return m_how.directory + "/" + hex_number(f.header.first.value); }
     void add_mark(segment_file& f, const mark& m);
     [[nodiscard]] position where() const;
+    // journal_check.cpp
+    [[nodiscard]] result<std::uint64_t> check_file(const segment_file& f, entry_index end) const;
 
     const setting m_how;
     std::mutex m_mutex;

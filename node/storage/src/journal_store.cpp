@@ -179,6 +179,28 @@ result<void> journal_store::drop(const journal_ref& name) {
     return remove_tree(m_how.disk, doomed);
 }
 
+std::vector<journal_ref> journal_store::names() const {
+    const std::lock_guard lock(m_mutex);
+    std::vector<journal_ref> out;
+    for (const auto& [name, on] : m_lanes) out.push_back(name);
+    return out;
+}
+
+std::vector<entry_index> journal_store::files(const journal_ref& name) {
+    const auto on = find(name);
+    return on ? on->log.files() : std::vector<entry_index>();
+}
+
+result<journal::verdict> journal_store::check(const journal_ref& name, entry_index file) {
+    const auto on = find(name);
+    return on ? on->log.check(file) : journal::verdict();
+}
+
+bool journal_store::damaged(const journal_ref& name) {
+    const auto on = find(name);
+    return on && on->log.damaged();
+}
+
 std::size_t journal_store::count() const {
     const std::lock_guard lock(m_mutex);
     return m_lanes.size();

@@ -38,6 +38,12 @@ public:
     result<journal_read_reply> read(const journal_read_request& what, bytes& body);
     // Trims and drops what the ledger says is not needed.
     result<void> trim(const known_volume& volume);
+    // For checking.
+    [[nodiscard]] std::vector<journal_ref> names() const;
+    [[nodiscard]] bool holds(const journal_ref& name) const { return find(name) != nullptr; }
+    [[nodiscard]] std::vector<entry_index> files(const journal_ref& name);
+    [[nodiscard]] result<journal::verdict> check(const journal_ref& name, entry_index file);
+    [[nodiscard]] bool damaged(const journal_ref& name);
     [[nodiscard]] std::size_t count() const;
     [[nodiscard]] std::vector<volume_id> volumes() const;  // that have journals here, ascending
     // Takes no appends any more.

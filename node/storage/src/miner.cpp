@@ -1,3 +1,4 @@
+#include "scrubber.hpp"
 #include "sweeper.hpp"
 
 #include <core/base/log.hpp>
@@ -13,9 +14,10 @@ store::store(miner_dependencies d, miner_options h, store_identity i, std::uniqu
     : on(std::move(d)), how(std::move(h)), identity(std::move(i)), lock(std::move(l)), count(on.count, how.self),
       space(on.disk, how.directory, how.capacity, how.disk_reserve),
       leases({on.disk, store_paths(how.directory), how.self, identity.incarnation, how.limits.volumes_max}, on.trust),
-      fragments(on.disk, store_paths(how.directory), space, how.limits.open_fragments_max),
+      faults(on.disk, store_paths(how.directory)),
+      fragments(on.disk, store_paths(how.directory), space, faults, how.limits.open_fragments_max),
       incoming(on.disk, store_paths(how.directory), space, fragments, how.limits),
-      sweeping(std::make_unique<sweeper>(*this)), strand(on.world.executor()), tasks(strand) {
+      sweeping(std::make_unique<sweeper>(*this)), scrubbing(std::make_unique<scrubber>(*this)), strand(on.world.executor()), tasks(strand) {
     journal_store::setting setting{on.disk, store_paths(how.directory), space, leases, on.world.random(), how.limits,
                                    on.journal_workers ? on.journal_workers : on.workers, {}, {}};
     setting.committed = [this](std::size_t appends) {
@@ -27,6 +29,11 @@ store::store(miner_dependencies d, miner_options h, store_identity i, std::uniqu
 }
 
 store::~store() = default;
+
+bool store::busy() {
+    const std::lock_guard hold(gate);
+    return running > 0;
+}
 
 miner_status store::status() const {
     miner_status out;
@@ -178,9 +185,17 @@ net::awaitable<result<void>> sweep_now(std::shared_ptr<store> at) {
     co_return co_await std::move(op);
 }
 
+net::awaitable<result<void>> scrub_now(std::shared_ptr<store> at) {
+    auto op = boost::asio::co_spawn(at->strand, at->scrubbing->whole_pass(), boost::asio::use_awaitable);
+    co_return co_await std::move(op);
+}
+
 class directory_miner final : public miner {
 public:
-    explicit directory_miner(std::shared_ptr<store> at) : m_at(std::move(at)) { m_at->tasks.spawn(sweeper::run(m_at)); }
+    explicit directory_miner(std::shared_ptr<store> at) : m_at(std::move(at)) {
+        m_at->tasks.spawn(sweeper::run(m_at));
+        if (m_at->how.scrub_period > net::duration::zero()) m_at->tasks.spawn(scrubber::run(m_at));
+    }
     ~directory_miner() override {
         close();
         m_at->tasks.cancel();
@@ -195,6 +210,7 @@ public:
     }
     [[nodiscard]] miner_status status() const override { return m_at->status(); }
     net::awaitable<result<void>> sweep() override { return sweep_now(m_at); }
+    net::awaitable<result<void>> scrub() override { return scrub_now(m_at); }
 
 private:
     void close() {
@@ -208,6 +224,7 @@ result<void> check_options(const miner_options& how) {
     if (how.directory.empty()) return error(errc::invalid, "a miner needs a directory");
     if (how.self.is_zero()) return error(errc::invalid, "a miner needs an identity");
     if (how.limits.journal_file_size < 64 * KiB || how.limits.journal_file_size > 1 * GiB) return error(errc::invalid, "journal_file_size must be from 64 KiB to 1 GiB");
+    if (how.scrub_bandwidth < 64 * KiB) return error(errc::invalid, "scrub_bandwidth must be at least 64 KiB a second");
     return {};
 }
 
@@ -223,9 +240,11 @@ result<std::unique_ptr<miner>> open_miner(miner_dependencies on, miner_options h
     TRY(auto identity, open_store(on.disk, store_paths(how.directory), how.self, on.trust.network(), on.world.random()));
     const auto at = std::make_shared<store>(std::move(on), std::move(how), std::move(identity), std::move(lock));
     CHECK_OK(at->leases.load());
+    CHECK_OK(at->faults.load());
     CHECK_OK(at->fragments.load());
     CHECK_OK(at->journals->load());
     CHECK_OK(at->sweeping->load());
+    CHECK_OK(at->scrubbing->load());
     at->publish_status();
     return std::unique_ptr<miner>(std::make_unique<directory_miner>(at));
 }

@@ -5,6 +5,7 @@ namespace {
 
 constexpr std::pair<net::method_id, std::string_view> methods[] = {
     {method::hello, "hello"},
+    {method::health, "health"},
     {method::present, "present"},
     {method::put, "put"},
     {method::put_begin, "put_begin"},
@@ -40,6 +41,12 @@ miner_metrics::miner_metrics(metrics& in, const node_id& self)
       rotten(in.make_counter("cess_storage_fragments_rotten_total", "Fragments that failed verification", "miner=\"" + self.brief() + "\"")),
       sweeps(in.make_counter("cess_storage_sweeps_total", "Rounds of the sweeper", "miner=\"" + self.brief() + "\"")),
       sweep_failures(in.make_counter("cess_storage_sweep_failures_total", "Rounds of the sweeper that failed", "miner=\"" + self.brief() + "\"")),
+      scrubbed(in.make_counter("cess_storage_scrubbed_fragments_total", "Fragments read and checked in the background", "miner=\"" + self.brief() + "\"")),
+      scrubbed_bytes(in.make_counter("cess_storage_scrubbed_bytes_total", "Bytes read and checked in the background", "miner=\"" + self.brief() + "\"")),
+      scrub_passes(in.make_counter("cess_storage_scrub_passes_total", "Passes over the whole store since the start", "miner=\"" + self.brief() + "\"")),
+      faults(in.make_gauge("cess_storage_faults", "Damaged or missing fragments and damaged journals, known now", "miner=\"" + self.brief() + "\"")),
+      scrub_permille(in.make_gauge("cess_storage_scrub_permille", "How far the pass under way is, in thousandths", "miner=\"" + self.brief() + "\"")),
+      scrub_last_pass(in.make_gauge("cess_storage_scrub_last_pass_timestamp_seconds", "When the last whole pass ended; 0: never", "miner=\"" + self.brief() + "\"")),
       used(in.make_gauge("cess_storage_used_bytes", "Bytes of files, and promised to uploads", "miner=\"" + self.brief() + "\"")),
       capacity(in.make_gauge("cess_storage_capacity_bytes", "Bytes it will hold", "miner=\"" + self.brief() + "\"")),
       fragments(in.make_gauge("cess_storage_fragments", "Fragments held", "miner=\"" + self.brief() + "\"")),

@@ -4,7 +4,7 @@
 #include <core/base/metrics.hpp>
 #include <core/base/ids.hpp>
 #include <core/base/result.hpp>
-#include <node/storage/protocol.hpp>
+#include <node/storage/health.hpp>
 
 #include <map>
 
@@ -29,6 +29,12 @@ public:
     counter& rotten;         // fragments that failed verification
     counter& sweeps;
     counter& sweep_failures;
+    counter& scrubbed;        // fragments
+    counter& scrubbed_bytes;  // of fragments and journals
+    counter& scrub_passes;
+    gauge& faults;
+    gauge& scrub_permille;
+    gauge& scrub_last_pass;  // seconds since 1970
     gauge& used;
     gauge& capacity;
     gauge& fragments;

@@ -1,4 +1,5 @@
 // One request, one answer: what is asked, by whom, and which part of the store answers. Blocking.
+#include "scrubber.hpp"
 #include "sweeper.hpp"
 
 #include <core/base/log.hpp>
@@ -31,6 +32,11 @@ result<net::reply> hello(store& on, const node_id&, const hello_request& what, b
     out.used = now.used;
     out.fragments = now.fragments;
     return encoded(out);
+}
+
+result<net::reply> health(store& on, const node_id&, const health_request& what, byte_view) {
+    if (what.network != on.leases.network()) return error(errc::invalid, "this miner is of another network");
+    return encoded(on.scrubbing->health());
 }
 
 result<net::reply> present(store& on, const node_id&, const present_request& what, byte_view) {
@@ -80,19 +86,8 @@ result<net::reply> verify(store& on, const node_id&, const fragment_ref& what, b
         const unsigned number;
     } const mine(on.verifying);
     if (mine.number > verifying_max) return error(errc::exhausted, "other fragments are being verified; try again");
-    verify_reply out;
-    const auto fragment = on.fragments.open(what, true);
-    if (!fragment && fragment.error() != errc::corrupt) return fragment.error();
-    if (fragment) {
-        out.length = (*fragment)->length();
-        const auto sound = (*fragment)->verify();
-        if (!sound && sound.error() != errc::corrupt) return sound.error();
-        out.sound = sound && *sound;
-    }
-    if (!out.sound) {
-        on.count.rotten.add();
-        log::error("storage", "fragment is damaged segment={} index={}", what.segment.brief(), what.index);
-    }
+    TRY(const auto out, on.scrubbing->check(what));
+    if (!out.sound) on.count.rotten.add();
     return encoded(out);
 }
 
@@ -194,6 +189,7 @@ result<net::reply> decoded(store& on, const node_id& from, const net::request& w
 result<net::reply> dispatch(store& on, const node_id& from, const net::request& what) {
     switch (what.method) {
     case method::hello: return decoded(on, from, what, hello);
+    case method::health: return decoded(on, from, what, health);
     case method::present: return decoded(on, from, what, present);
     case method::put: return decoded(on, from, what, put);
     case method::put_begin: return decoded(on, from, what, put_begin);

@@ -13,6 +13,7 @@
 
 namespace cess::storage {
 
+class scrubber;
 class sweeper;
 
 struct store {
@@ -26,16 +27,19 @@ struct store {
     miner_metrics count;
     space_account space;
     authority leases;
+    fault_book faults;
     fragment_store fragments;
     uploads incoming;
     std::shared_ptr<journal_store> journals;
     std::unique_ptr<sweeper> sweeping;
+    std::unique_ptr<scrubber> scrubbing;
     const boost::asio::any_io_executor strand;
     net::task_group tasks;
 
     // Requests under way, and who waits for the last of them.
     std::mutex gate;
     bool closed = false;
+    [[nodiscard]] bool busy();  // with requests
     std::size_t running = 0;
     std::vector<net::resumption<result<void>>> drained;
 

@@ -14,6 +14,7 @@ public:
     [[nodiscard]] const std::string& root() const noexcept { return m_root; }
     [[nodiscard]] std::string identity() const { return m_root + "/store"; }
     [[nodiscard]] std::string cursor() const { return m_root + "/freed-cursor"; }
+    [[nodiscard]] std::string scrub() const { return m_root + "/scrub"; }
     [[nodiscard]] std::string unfinished() const { return m_root + "/tmp"; }
     [[nodiscard]] std::string fragments() const { return m_root + "/fragments"; }
     [[nodiscard]] std::string fragments(const segment_id& id) const { return fragments() + "/" + id.hex().substr(0, 2); }

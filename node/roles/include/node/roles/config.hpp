@@ -24,6 +24,8 @@ struct node_config {
     std::uint64_t disk_reserve = 256 * MiB;
     std::string failure_domain;         // storage; empty: the node by itself
     std::chrono::nanoseconds free_horizon = std::chrono::minutes(10);
+    std::chrono::nanoseconds scrub_period = std::chrono::hours(7 * 24);
+    std::uint64_t scrub_bandwidth = 16 * MiB;  // bytes a second
 };
 
 struct process_config {

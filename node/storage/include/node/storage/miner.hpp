@@ -40,6 +40,8 @@ struct miner_options {
     std::uint64_t capacity = 0;                        // bytes of files it will hold, its own overhead included
     std::uint64_t disk_reserve = 256 * MiB;            // left free on the disk, whatever the capacity says
     net::duration free_horizon = std::chrono::minutes(10);  // between seeing a freed record and deleting
+    net::duration scrub_period = std::chrono::hours(7 * 24);  // everything is read and checked once in it; 0: never
+    std::uint64_t scrub_bandwidth = 16 * MiB;          // bytes a second that checking reads at most
     bool exclusive = true;                             // lock the directory against a second process; off for disks in memory
     miner_limits limits;
 };
@@ -70,6 +72,8 @@ public:
     [[nodiscard]] virtual miner_status status() const = 0;
     // One round of the sweeper, now. errc::unsupported without a ledger.
     virtual net::awaitable<result<void>> sweep() = 0;
+    // One whole pass of the scrubber, now and at full speed.
+    virtual net::awaitable<result<void>> scrub() = 0;
 };
 
 // Opens the store in options.directory, formatting it if it is empty or missing, and recovers: unfinished uploads are
