@@ -276,16 +276,64 @@ TEST_CASE("consensus down for a week stops no append") {
     CHECK(on.must_take().taken()->history.size() == 140);
 }
 
-TEST_CASE("no member reachable ends in an error at the deadline, and the failure stays") {
+TEST_CASE("members that are silent for longer than the deadline are waited for, and the term goes on with them") {
+    for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
+        stage on(seed);
+        auto& owner = on.must_take();
+        REQUIRE(on.append(owner, 3));
+        if (seed % 2 == 0) {
+            for (std::size_t i = 0; i < on.miners(); ++i) on.miner(i).crash();
+        } else {
+            for (std::size_t i = 0; i < on.miners(); ++i) on.net().cut(owner.id(), on.miner(i).id());
+        }
+        CHECK_FALSE(on.append(owner, 5, on.in().between(9s, 120s)));
+        CHECK_FALSE(owner.failed());
+        CHECK(owner.acknowledged() == 3);
+        CHECK(owner.journal()->silent());
+        on.heal();
+        for (int i = 0; i < 4; ++i) owner.append(20);
+        on.in().drive([&] { return owner.acknowledged() == 12 || owner.failed(); }, on.in().now() + 30s);
+        REQUIRE(owner.acknowledged() == 12);
+        CHECK_FALSE(owner.journal()->silent());
+        owner.kill();
+        CHECK(on.must_take().taken()->history.size() == 12);
+        on.sound();
+    }
+}
+
+TEST_CASE("an owner that was deposed in a silence learns it, and that stays") {
+    for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
+        stage on(seed);
+        auto& first = on.must_take();
+        REQUIRE(on.append(first, 3));
+        for (std::size_t i = 0; i < on.miners(); ++i) on.net().cut(first.id(), on.miner(i).id());
+        CHECK_FALSE(on.append(first, 2, 10s));
+        auto& second = on.must_take();
+        CHECK(second.taken()->history.size() == 3);
+        // By the ledger, in the silence or after it; by its members, after it.
+        if (seed % 2 == 0) on.consensus().down = true;
+        if (seed % 2 == 0) on.net().mend_all();
+        on.in().drive([&] { return first.failed(); }, on.in().now() + 30s);
+        REQUIRE(first.failed());
+        CHECK(first.failure()->code == errc::fenced);
+        on.consensus().down = false;
+        on.heal();
+        CHECK_FALSE(on.append(first, 1, 10s));
+        CHECK(first.acknowledged() == 3);
+        REQUIRE(on.append(second, 2));
+        on.sound();
+    }
+}
+
+TEST_CASE("members that are silent while the journal is begun end the recovery at the deadline") {
     stage on(2);
-    auto& owner = on.must_take();
-    for (std::size_t i = 0; i < 4; ++i) on.net().cut(owner.id(), on.miner(i).id());
-    const auto began = on.in().now();
-    CHECK_FALSE(on.append(owner, 1));
-    CHECK(on.in().now() - began < 9s);
-    REQUIRE(owner.failed());
-    on.net().mend_all();
-    CHECK_FALSE(on.append(owner, 1, 10s));
-    CHECK(on.must_take().serving());
-    on.sound();
+    auto& owner = on.new_owner();
+    for (std::size_t i = 0; i < on.miners(); ++i)
+        on.net().set_lie(on.miner(i).id(), [](const node_id&, const net::request& asked, net::reply& answer) {
+            if (asked.method == storage::method::journal_append) answer = net::reply::of(error(errc::unavailable, "silent"));
+        });
+    owner.take();
+    on.in().drive([&] { return !owner.taking(); }, on.in().now() + 60s);
+    CHECK_FALSE(owner.serving());
+    CHECK(owner.failed());
 }

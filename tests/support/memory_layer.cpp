@@ -468,6 +468,7 @@ memory_network::memory_network(memory_options how) : m_account(new_account(m_ran
     s.network.origin.first.members = {validator.pub()};
     s.network.origin.default_geometry = how.geometry;
     s.trust.emplace(ledger::id_of(s.network.origin), s.network.origin.first);
+    s.limits.append = how.append_deadline;
     s.client = m_random.id<client_id>();
     s.face = std::make_unique<memory_layer>(s);
     s.client_face = std::make_unique<memory_client>(s);

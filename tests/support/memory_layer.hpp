@@ -23,6 +23,7 @@ struct memory_options {
     ledger::shape geometry{2, 1};
     std::chrono::microseconds append_time{0};         // until an entry is durable
     std::chrono::microseconds put_time{0};
+    net::duration append_deadline = std::chrono::seconds(30);
 };
 
 class memory_network {

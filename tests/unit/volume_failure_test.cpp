@@ -4,6 +4,8 @@
 
 #include <catch2/catch.hpp>
 
+#include <cerrno>
+
 using namespace cess;
 using support::memory_network;
 using namespace std::chrono_literals;
@@ -50,6 +52,13 @@ memory_network::fault failing(std::string on, errc code, std::shared_ptr<std::at
         if (what == on && *active) return error(code, "injected");
         return {};
     };
+}
+
+// The first flush after a silence may still meet it.
+bool synced_at_last(volume::volume& v) {
+    for (int i = 0; i < 60; ++i)
+        if (v.sync()) return true;
+    return false;
 }
 
 }  // namespace
@@ -128,6 +137,67 @@ TEST_CASE("a failed append turns the volume read-only, with the reason, and is t
     }
     const auto v = opened(net);
     CHECK(read(*v, 1, 0, data.size()) == data);
+}
+
+TEST_CASE("while miners are silent a flush fails in bounded time, and holds again when they are back") {
+    support::memory_options how;
+    how.append_deadline = 300ms;
+    memory_network net(how);
+    net.create_volume("v", ledger::volume_type::filesystem);
+    const auto data = pattern(3000, 1), more = pattern(3000, 2), last = pattern(3000, 3);
+    const auto v = opened(net);
+    REQUIRE(write(*v, 1, 0, data).has_value());
+    REQUIRE(v->sync().has_value());
+    std::atomic<int> told{0};
+    v->on_failure([&](const error&) { ++told; });
+    net.hold_appends(true);
+    const auto written = write(*v, 1, 3000, more);
+    REQUIRE(written.has_value());
+    for (int i = 0; i < 3; ++i) {
+        const auto began = std::chrono::steady_clock::now();
+        const auto synced = v->sync();
+        REQUIRE_FALSE(synced.has_value());
+        CHECK(to_errno(synced.error().code) == EIO);
+        CHECK(std::chrono::steady_clock::now() - began < 20s);  // far below the patience of a wait without a silence
+    }
+    CHECK(v->writable());
+    CHECK(v->durable() < *written);
+    REQUIRE(write(*v, 1, 6000, last).has_value());
+    CHECK(read(*v, 1, 3000, 3000) == more);
+    CHECK_FALSE(v->sync().has_value());
+    net.hold_appends(false);
+    REQUIRE(synced_at_last(*v));
+    CHECK(v->durable() > *written);
+    CHECK(told == 0);
+    net.crash(0);
+    const auto again = opened(net);
+    CHECK(read(*again, 1, 0, 3000) == data);
+    CHECK(read(*again, 1, 3000, 3000) == more);
+    CHECK(read(*again, 1, 6000, 3000) == last);
+}
+
+TEST_CASE("writers in a long silence are refused before memory runs out, and nothing that was taken is lost") {
+    support::memory_options how;
+    how.append_deadline = 300ms;
+    memory_network net(how);
+    net.create_volume("v", ledger::volume_type::filesystem);
+    const auto v = opened(net);
+    net.hold_appends(true);
+    const bytes value = pattern(256 * KiB, 4);
+    std::uint64_t taken = 0;
+    error refused;
+    for (; taken < 400 && refused.code == errc::ok; ++taken) {
+        volume::change one;
+        one.put(to_bytes("key" + std::to_string(taken)), value);
+        if (const auto done = v->apply(one); !done) refused = done.error();
+    }
+    --taken;
+    CHECK(to_errno(refused.code) == EIO);
+    net.hold_appends(false);
+    REQUIRE(synced_at_last(*v));
+    net.crash(0);
+    const auto again = opened(net);
+    for (std::uint64_t i = 0; i < taken; ++i) REQUIRE(again->get(as_view("key" + std::to_string(i))).value().has_value());
 }
 
 TEST_CASE("while consensus is down the volume works, snapshots are pending, and all is anchored afterwards") {

@@ -295,6 +295,8 @@ void journal_writer::recompute() {
     }
     m_acknowledged = durable[needed - 1];
     m_progress = m_world.now();
+    if (std::exchange(m_silent, false))
+        log::info("layer", "journal members are back, appends go on volume={} term={} entry={}", m_how.journal.volume.brief(), m_how.journal.term.value, m_acknowledged.value);
     shrink_window();
     form_groups();
     m_changed.notify();
@@ -323,6 +325,11 @@ void journal_writer::heard_fenced(member& from) {
     m_changed.notify();
 }
 
+void journal_writer::heard_nobody() {
+    if (std::exchange(m_silent, true)) return;
+    log::warn("layer", "too few journal members answer, appends wait for them volume={} term={} entry={}", m_how.journal.volume.brief(), m_how.journal.term.value, m_acknowledged.value);
+}
+
 // The clockwork: deadlines of appends, substitutes for silent members, and, after a fence, what the ledger says.
 net::awaitable<void> journal_writer::watch(std::shared_ptr<journal_writer> self) {
     while (!self->m_stopped && !self->m_failure) {
@@ -333,17 +340,21 @@ net::awaitable<void> journal_writer::watch(std::shared_ptr<journal_writer> self)
         const auto now = self->m_world.now();
         // What moves on is not late: a long tail, or a full pipeline on a slow line, takes its time.
         const auto deadline = std::max(self->m_waiting.front().deadline, self->m_progress + self->m_how.limits.append);
-        if (deadline <= now) {
+        const bool late = deadline <= now;
+        if (late && self->m_patient) self->heard_nobody();
+        if (late && !self->m_patient) {
             self->fail(error(errc::timeout, "too few journal members answered"));
             co_return;
         }
         self->choose_targets();
         const bool anybody_fenced = std::any_of(self->m_members.begin(), self->m_members.end(), [](const member& m) { return m.fenced; });
-        if (anybody_fenced && !self->m_asking_ledger && now - self->m_asked_ledger > 500ms) {
+        // In a silence nobody can say that somebody else owns the volume now, except the ledger.
+        const auto ask_after = anybody_fenced ? 500ms : 5000ms;
+        if ((anybody_fenced || self->m_silent) && !self->m_asking_ledger && now - self->m_asked_ledger > ask_after) {
             self->m_asking_ledger = true;
             self->m_tasks.spawn(ask_ledger(self));
         }
-        const auto wake = std::min(deadline, now + net::duration(100ms));
+        const auto wake = late ? now + net::duration(100ms) : std::min(deadline, now + net::duration(100ms));
         auto slept = co_await self->m_world.sleep_until(wake);
         if (!slept) co_return;
     }

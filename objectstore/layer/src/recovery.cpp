@@ -436,6 +436,7 @@ net::awaitable<result<taken_volume>> recovery::run() {
         co_await out.journal->stop();
         co_return std::move(copied).error().with_context("seal the journal of term " + std::to_string(m_lease.term.value));
     }
+    out.journal->outlive_silence();  // it serves from here on: what silence delays is not lost
     out.history = assemble(history.entries);
     co_return out;
 }

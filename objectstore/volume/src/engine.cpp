@@ -37,9 +37,9 @@ engine::engine(layer::layer& on, const chain::account& who, settings how, metric
     m_records.push_back(std::make_unique<ledger::volume_record>(std::move(from.record)));
     m_record = m_records.back().get();
     const auto& record = *m_records.back();
-    // The session ends an append by its own deadline; ours only catches a session that does not.
+    // However much waits before it, one wait ends.
     const auto sync_patience = on.limits().append * 2 + std::chrono::seconds(5);
-    m_journal = std::make_unique<journal>(*m_holder, journal::limits{m_settings.append_idle, sync_patience}, from.applied,
+    m_journal = std::make_unique<journal>(*m_holder, journal::limits{m_settings.append_idle, on.limits().append, sync_patience}, from.applied,
                                           [this](const error& why) { fail(why); });
     buffer_pool::hooks hooks;
     hooks.put = [this, &record](segment_number number, byte_view content) {

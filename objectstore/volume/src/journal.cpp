@@ -6,6 +6,7 @@ namespace cess::volume {
 namespace {
 
 using clock = std::chrono::steady_clock;
+constexpr auto silence_grace = std::chrono::seconds(1);  // that a wait which begins in a silence lasts all the same
 constexpr unsigned depth_max = 4;                     // entries under way; more only makes them smaller
 constexpr std::uint64_t entry_payload_max = 4 * MiB;  // of one entry
 constexpr std::uint64_t pending_bytes_max = 8 * MiB;  // of edits that wait to be appended
@@ -34,6 +35,7 @@ struct journal::shared {
     sequence_number appended;
     std::atomic<std::uint64_t> durable{0};
     unsigned under_way = 0;
+    clock::time_point progress{};  // when an entry came back, or the first one set out
     bool gathering = false;
     bool stop = false;
     std::optional<error> failure;
@@ -43,12 +45,14 @@ struct journal::shared {
             const std::lock_guard lock(mutex);
             --under_way;
             if (!how && !failure) failure = how.error();
+            if (how) progress = clock::now();
             if (!failure && last.value > durable.load()) durable = last.value;
             if (!failure) located_durable = std::max(located_durable, located_upto);
         }
         changed.notify_all();
         if (!how) attention.notify_all();
     }
+    [[nodiscard]] bool silent(net::duration limit) const { return under_way > 0 && clock::now() - progress > limit; }
     [[nodiscard]] bool crowded() const { return pending_bytes > pending_bytes_max || pending_data > pending_data_max || pending.size() > pending_count_max; }
 };
 
@@ -110,36 +114,40 @@ void journal::set_bases() {
         if (!base && at <= m_shared->appended) base = m_to.next_entry();
 }
 
+result<void> journal::wait_step(std::unique_lock<std::mutex>& lock, clock::time_point since, bool gather_helps) {
+    auto& s = *m_shared;
+    if (s.failure) return *s.failure;
+    if (s.stop) return error(errc::canceled, "volume is closed");
+    const bool silent = s.silent(m_limits.silence);
+    if (gather_helps && !silent && !s.gathering && s.under_way < depth_max) {
+        gather(lock, false);
+        return {};
+    }
+    const auto now = clock::now();
+    if (silent && now >= since + silence_grace)
+        return error(errc::timeout, "too few miners answer; what was written is kept, and stored when they are back");
+    if (now >= since + m_limits.patience) return error(errc::timeout, "the journal does not answer");
+    auto until = since + m_limits.patience;
+    if (s.under_way > 0) until = std::min(until, std::max(s.progress + m_limits.silence, since + silence_grace) + std::chrono::milliseconds(1));
+    s.changed.wait_until(lock, until);
+    return {};
+}
+
 result<void> journal::sync(sequence_number upto) {
     auto& s = *m_shared;
     if (s.durable.load() >= upto.value) return {};
-    const auto deadline = clock::now() + m_limits.patience;
+    const auto since = clock::now();
     std::unique_lock lock(s.mutex);
-    for (;;) {
-        if (s.durable.load() >= upto.value) return {};
-        if (s.failure) return *s.failure;
-        if (s.stop) return error(errc::canceled, "volume is closed");
-        if (!s.gathering && s.appended < upto && s.under_way < depth_max) {
-            gather(lock, false);
-        } else if (s.changed.wait_until(lock, deadline) == std::cv_status::timeout) {
-            return error(errc::timeout, "the journal does not answer");
-        }
-    }
+    while (s.durable.load() < upto.value) CHECK_OK(wait_step(lock, since, s.appended < upto));
+    return {};
 }
 
 result<void> journal::sync_locations() {
     auto& s = *m_shared;
-    const auto deadline = clock::now() + m_limits.patience;
+    const auto since = clock::now();
     std::unique_lock lock(s.mutex);
     const auto target = s.located;
-    while (s.located_durable < target) {
-        if (s.failure) return *s.failure;
-        if (s.stop) return error(errc::canceled, "volume is closed");
-        if (!s.gathering && s.located_taken < target && s.under_way < depth_max)
-            gather(lock, false);
-        else if (s.changed.wait_until(lock, deadline) == std::cv_status::timeout)
-            return error(errc::timeout, "the journal does not answer");
-    }
+    while (s.located_durable < target) CHECK_OK(wait_step(lock, since, s.located_taken < target));
     return {};
 }
 
@@ -160,17 +168,9 @@ result<entry_index> journal::base_after(sequence_number at) {
 
 result<void> journal::relieve() {
     auto& s = *m_shared;
+    const auto since = clock::now();
     std::unique_lock lock(s.mutex);
-    if (!s.crowded()) return {};
-    const auto deadline = clock::now() + m_limits.patience;
-    while (s.crowded()) {
-        if (s.failure) return *s.failure;
-        if (s.stop) return error(errc::canceled, "volume is closed");
-        if (!s.gathering && s.under_way < depth_max)
-            gather(lock, false);
-        else if (s.changed.wait_until(lock, deadline) == std::cv_status::timeout)
-            return error(errc::timeout, "the journal does not answer");
-    }
+    while (s.crowded()) CHECK_OK(wait_step(lock, since, true));
     return {};
 }
 
@@ -182,10 +182,11 @@ void journal::run() {
     while (!s.stop && !s.failure) {
         const auto old = clock::now() - half;
         const bool due = s.crowded() || (!s.pending.empty() && s.pending.front().when <= old) || (!s.locations.empty() && s.located_at <= old);
-        if (due && !s.gathering && s.under_way < depth_max)
+        const bool silent = due && s.silent(m_limits.silence);
+        if (due && !silent && !s.gathering && s.under_way < depth_max)
             gather(lock, true);
         else
-            s.attention.wait_for(lock, due ? std::chrono::milliseconds(5) : half);
+            s.attention.wait_for(lock, due && !silent ? std::chrono::milliseconds(5) : half);
     }
     if (!s.failure || s.stop) return;
     const auto why = *s.failure;
@@ -283,7 +284,7 @@ void journal::append(gathered&& what) {
         for (auto& each : s.locations) what.header.locations.push_back(std::move(each));
         s.locations.clear();
         located = s.located_taken = s.located;
-        ++s.under_way;
+        if (s.under_way++ == 0) s.progress = clock::now();
     }
     std::uint64_t size = 0;
     for (const auto& run : what.payload) {

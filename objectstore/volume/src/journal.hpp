@@ -21,7 +21,8 @@ class journal {
 public:
     struct limits {
         net::duration append_idle;
-        net::duration patience;  // of sync, beyond the session's own deadline
+        net::duration silence;   // without an entry coming back after which waiting is given up; writing is not
+        net::duration patience;  // of one wait, however the entries come back
     };
     // `failed` is called once, from the pipeline's thread.
     journal(layer::session& to, limits with, sequence_number start, std::function<void(const error&)> failed);
@@ -30,6 +31,8 @@ public:
     void push(applied_change change);  // REQUIRES: in order of sequence, under the apply lock
     // A segment is stored: its location goes into the next entry, and its payload into none after that.
     void locate(const std::shared_ptr<segment_buffer>& buffer, const ledger::segment_record& at);
+    // errc::timeout while miners are silent: what was pushed is kept and goes on being sent, so that a later sync succeeds
+    // once everything up to its place is durable. Any other error is final.
     [[nodiscard]] result<void> sync(sequence_number upto);
     [[nodiscard]] result<void> sync_locations();  // all that were handed to locate()
     // Waits while too much is applied and not appended.
@@ -53,6 +56,8 @@ private:
         sequence_number last;
     };
     void run();
+    // One step of waiting: gathers if that helps, else waits for a change. An error ends the wait.
+    [[nodiscard]] result<void> wait_step(std::unique_lock<std::mutex>& lock, std::chrono::steady_clock::time_point since, bool gather_helps);
     void gather(std::unique_lock<std::mutex>& lock, bool idle);
     [[nodiscard]] bool take(gathered& out, bool idle);  // REQUIRES: the lock
     void set_bases();                                   // REQUIRES: the lock and the gathering role

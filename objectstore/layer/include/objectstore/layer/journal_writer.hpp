@@ -4,7 +4,9 @@
 // ones are under way. An entry is acknowledged when `tolerated`+1 members have it on stable storage, each of which got
 // everything from the journal's beginning on. E = tolerated+2 members are kept up to date; when one of them fails or
 // falls behind, a spare is filled from another member's copy and takes its place, while the slow one goes on in the
-// background. Failure is final: after the first, nothing is acknowledged any more.
+// background. Failure is final: after the first, nothing is acknowledged any more. Silence is one only while the journal
+// is being begun; afterwards (outlive_silence) what waits goes on being sent, in order and for ever, and is acknowledged
+// when members are back. Being deposed is always final.
 //
 // Lives on one strand (the executor it is made with): every member function is called there. stop() before destruction.
 #pragma once
@@ -50,6 +52,7 @@ public:
     journal_writer(boost::asio::any_io_executor strand, std::shared_ptr<miner_link> link, chain::client& ledger, crypto::signing_key session, setup how);
     ~journal_writer();
     void start();
+    void outlive_silence() noexcept { m_patient = true; }  // an append past its deadline is no failure from now on
     net::awaitable<void> stop();  // cancels and waits; completions still owed get errc::canceled
 
     // The entries of one append, sealed in order. `done` is called once, in order.
@@ -61,6 +64,7 @@ public:
     [[nodiscard]] const std::optional<error>& failure() const noexcept { return m_failure; }
     [[nodiscard]] std::uint64_t bytes_kept() const noexcept { return m_bytes_kept; }  // since the last trim
     [[nodiscard]] entry_index acknowledged() const noexcept { return m_acknowledged; }
+    [[nodiscard]] bool silent() const noexcept { return m_silent; }  // nobody has acknowledged anything for an append's time
     [[nodiscard]] unsigned members_needed() const noexcept { return m_how.tolerated + 1; }
 
 private:
@@ -117,6 +121,7 @@ private:
     void choose_targets();
     void fail(error why);
     void heard_fenced(member& from);
+    void heard_nobody();
     [[nodiscard]] std::shared_ptr<const group> in_window(entry_index first) const;
     [[nodiscard]] const mark* mark_at(entry_index first) const;
     [[nodiscard]] std::optional<std::size_t> source_for(std::size_t which) const;
@@ -144,6 +149,8 @@ private:
     net::time_point m_progress{};  // when entries were acknowledged last
     bool m_asking_ledger = false;
     net::time_point m_asked_ledger{};
+    bool m_patient = false;
+    bool m_silent = false;
     bool m_stopped = false;
     signal m_changed;
     net::task_group m_tasks;

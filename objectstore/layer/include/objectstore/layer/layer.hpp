@@ -84,8 +84,8 @@ public:
     [[nodiscard]] virtual result<ledger::segment_record> put_segment(const keyring& keys, const segment_spec& spec, byte_view content) = 0;
 
     // Appends one entry; `done` is called once, in order of appending, when A members have it on stable storage, or
-    // with the failure, after which every later append fails too (errc::fenced if deposed). Returns the entry's
-    // index at once. Bounded: blocks while more than 64 MiB or 256 entries are under way.
+    // with the failure, after which every later append fails too (errc::fenced if deposed). Members that are silent are
+    // no failure: the entry goes on being sent, for as long as the term lasts. Returns the entry's index at once. Bounded: blocks while more than 64 MiB or 256 entries are under way.
     // `done` runs on a network thread and must not block.
     virtual entry_index append(bytes payload, std::function<void(result<void>)> done) = 0;
     // What the next append will get: a root with it as journal_base contains everything appended so far.
