@@ -20,6 +20,7 @@ public:
     };
     net::awaitable<result<std::vector<choice>>> choose(miner_link& link, std::size_t count, std::uint64_t fragment_bytes, net::time_point deadline);
     void full(const node_id& miner);  // it refused for lack of space
+    void late(miner_link& link, const node_id& miner) { link.directory().failed(miner); }  // others stored theirs long before
 
 private:
     struct standing {

@@ -171,6 +171,7 @@ private:
             for (std::size_t i = 0; i < m_places.size(); ++i) {
                 if (m_places[i].done || m_places[i].doubled) continue;
                 m_places[i].doubled = true;
+                for (const auto slow : m_places[i].choices) m_on.where.late(*m_link, m_choices[slow].miner);
                 if (const auto other = substitute(i)) start(i, *other);
             }
         }

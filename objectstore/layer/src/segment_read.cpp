@@ -126,6 +126,7 @@ private:
         if (patience > 0ms) {
             auto slept = co_await m_on.world.sleep_for(patience);
             if (!slept) co_return;
+            m_late = true;
         }
         if (m_asked_others) co_return;
         m_on.count.hedges.add();
@@ -150,7 +151,10 @@ private:
         }
         if (m_direct) co_return;
         m_have.emplace(index, std::move(*got));
-        if (m_have.size() == m_segment->geometry.k) m_tasks.cancel();
+        if (m_have.size() < m_segment->geometry.k) co_return;
+        // Others were quicker than it in spite of its start: the next reads do not wait for it first.
+        if (m_late) m_on.link.directory().failed(m_segment->holders[m_index]);
+        m_tasks.cancel();
     }
 
     read_context m_on;
@@ -162,6 +166,7 @@ private:
     std::vector<unsigned> m_others;
     std::size_t m_next_other = 0;
     bool m_asked_others = false;
+    bool m_late = false;  // the holder
     std::optional<bytes> m_direct;
     std::map<unsigned, bytes> m_have;
     std::optional<error> m_failure;

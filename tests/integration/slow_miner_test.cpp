@@ -1,0 +1,119 @@
+// One miner that answers after ten seconds: writers, flushes and readers adapt to it once and are not slowed by it.
+// Bounds are far from both what is right and what was wrong, so that a busy machine does not matter.
+#include <support/layer_house.hpp>
+
+#include <core/base/log.hpp>
+#include <node/storage/protocol.hpp>
+
+#include <catch2/catch.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+
+using namespace cess;
+using namespace cess::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+using clock_type = std::chrono::steady_clock;
+
+struct opened {
+    explicit opened(layer_house& in, layer::deadlines limits) : owner(in.new_owner(limits)) {
+        log::settings quiet;
+        quiet.threshold = log::level::off;
+        REQUIRE(log::configure(quiet).has_value());
+        layer::layer::open_options how;
+        how.force = true;
+        auto taken = owner->layer->take(in.account(), in.volume(), owner->session, how);
+        REQUIRE(taken.has_value());
+        volume = std::move(*taken);
+    }
+    std::unique_ptr<layer_house::owner> owner;
+    layer::layer::ownership volume;
+};
+
+bytes noise(std::uint64_t seed, std::size_t size) {
+    seeded_random random(seed);
+    bytes out(size);
+    random.fill(out);
+    return out;
+}
+
+net::local_network::fate slow(std::shared_ptr<std::atomic<unsigned>> asked, std::function<bool(net::method_id)> about) {
+    net::local_network::fate out;
+    out.delay = 10s;
+    out.only = [asked, about](const net::request& what) {
+        const bool meant = about(what.method);
+        if (meant) ++*asked;
+        return meant;
+    };
+    return out;
+}
+
+layer::deadlines patient() {
+    layer::deadlines out;
+    out.hedge = 4s;
+    return out;
+}
+
+}  // namespace
+
+TEST_CASE("reads wait for a slow holder once and then go around it") {
+    layer_house house;
+    opened on(house, patient());
+    const auto content = noise(1, 1 * MiB);
+    const auto segment = on.volume.holder->put_segment(house.keys(), house.spec(1), content);
+    REQUIRE(segment.has_value());
+    const auto asked = std::make_shared<std::atomic<unsigned>>(0);
+    house.set_fate(segment->holders[0], slow(asked, [](net::method_id) { return true; }));
+    std::vector<clock_type::duration> took;
+    for (std::uint64_t at = 0; at < 40; ++at) {
+        bytes out(100);
+        std::vector<layer::piece> pieces;
+        pieces.push_back({&*segment, at * 8 * KiB, out});  // all in the first fragment, each in another block
+        const auto began = clock_type::now();
+        REQUIRE(on.owner->layer->read(house.keys(), pieces).has_value());
+        took.push_back(clock_type::now() - began);
+        REQUIRE(equal(out, byte_view(content).subspan(static_cast<std::size_t>(at * 8 * KiB), 100)));
+    }
+    CHECK(std::count_if(took.begin(), took.end(), [](auto t) { return t >= 1s; }) < 20);  // a quarter of the hedge: what a read waits at least
+}
+
+TEST_CASE("puts that met a slow miner choose others for a while") {
+    layer_house house;
+    opened on(house, layer_house::quick());
+    const auto asked = std::make_shared<std::atomic<unsigned>>(0);
+    // It says hello like the others.
+    house.set_fate(house.miner(0).id, slow(asked, [](net::method_id m) { return m == storage::method::put || m == storage::method::put_begin; }));
+    for (std::uint64_t i = 1; i <= 16; ++i) REQUIRE(on.volume.holder->put_segment(house.keys(), house.spec(i), noise(i, 200 * KiB)).has_value());
+    CHECK(asked->load() <= 8);  // of 16, each with three of four miners
+}
+
+TEST_CASE("flushes do not wait for a slow journal member") {
+    layer_house house;
+    opened on(house, layer::deadlines());
+    const auto asked = std::make_shared<std::atomic<unsigned>>(0);
+    const auto members = on.volume.record.leases.back().members;
+    house.set_fate(members.front().miner, slow(asked, [](net::method_id) { return true; }));
+    std::vector<clock_type::duration> took;
+    for (int i = 0; i < 60; ++i) {
+        std::mutex mutex;
+        std::condition_variable wake;
+        std::optional<result<void>> got;
+        const auto began = clock_type::now();
+        on.volume.holder->append(noise(7, 500), [&](result<void> how) {
+            const std::lock_guard hold(mutex);
+            got = std::move(how);
+            wake.notify_all();
+        });
+        std::unique_lock hold(mutex);
+        REQUIRE(wake.wait_for(hold, 60s, [&] { return got.has_value(); }));
+        REQUIRE(got->has_value());
+        took.push_back(clock_type::now() - began);
+    }
+    std::sort(took.begin(), took.end());
+    CHECK(took[took.size() / 2] < 1s);
+    CHECK(took.back() < 8s);
+}
