@@ -9,7 +9,8 @@
 
 namespace cess {
 
-// Has malloc keep up to 64 MiB an arena of what is freed, and take blocks up to 8 MiB from there. Once, at the start.
+// Has malloc keep up to 64 MiB an arena of what is freed, in at most four, and take blocks up to 8 MiB from there. Once, at
+// the start.
 void keep_freed_memory() noexcept;
 
 // Large buffers that come back: at most `count_max` of them are kept. Small ones are malloc's. Thread-safe.
