@@ -12,6 +12,7 @@ constexpr std::size_t dead_at_once_max = 2000;     // segments declared in one t
 constexpr std::size_t clear_at_once = 2048;        // extents of a dropped blob in one batch
 constexpr std::size_t waiting_heads_max = 8;
 constexpr std::size_t waiting_snapshots_max = 64;
+constexpr int closing_checkpoints_max = 8;
 constexpr auto flush_patience = std::chrono::seconds(60);
 constexpr auto upkeep_period = std::chrono::milliseconds(500);
 constexpr auto space_period = std::chrono::seconds(5);
@@ -133,11 +134,18 @@ result<void> engine::checkpoint() {
 // ---- snapshots -------------------------------------------------------------------------------------------
 
 result<void> engine::refresh_views() {
+    std::map<std::string, snapshot_info> pending;
+    {
+        const std::lock_guard lock(m_state_mutex);
+        pending = m_pending;
+    }
     const auto deadline = m_layer.world().now() + m_layer.limits().request;
     TRY(auto views, net::wait(m_layer.world(), m_layer.ledger().views(record().id, deadline)));
     const std::lock_guard lock(m_state_mutex);
-    m_anchored.clear();
+    // What was anchored while we asked may be missing in the answer, and is not to be forgotten.
+    std::erase_if(m_anchored, [&](const auto& known) { return !pending.contains(known.first); });
     m_names.clear();
+    for (const auto& [name, info] : m_anchored) m_names.insert(name);
     for (const auto& view : views) {
         m_names.insert(view.name);
         if (view.kind == ledger::view_kind::snapshot) m_anchored[view.name] = {view.name, view.created_unix, view.at.sequence, false};
@@ -331,11 +339,14 @@ result<void> engine::close() {
     }
     result<void> synced = sync();
     result<void> anchored;
-    if (synced && (m_applied.load() != m_last_cut.load() || m_checkpointer->waiting())) anchored = checkpoint();
-    {
+    // A snapshot that came while the checkpoint went on would be known to the journal only, and to nobody until the
+    // volume is opened again: it gets its checkpoint, too.
+    for (int left = closing_checkpoints_max; !m_closing; --left) {
+        if (synced && (m_applied.load() != m_last_cut.load() || m_checkpointer->waiting())) anchored = checkpoint();
+        const cut_role role(*this);           // no snapshot is half made
         const std::lock_guard lock(m_apply);  // no apply is half done
         const std::lock_guard state(m_state_mutex);
-        m_closing = true;
+        m_closing = left == 0 || !synced || !anchored || !role || (m_applied.load() == m_last_cut.load() && m_pending.empty());
     }
     if (synced) synced = m_journal->sync(applied());  // of writers that came in between
     if (!anchored) log::warn("volume", "closed before the last checkpoint was final, its journal holds the rest volume={} error={}", record().name, anchored.error().message());
