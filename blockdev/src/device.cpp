@@ -10,7 +10,8 @@ constexpr std::uint64_t prefetch_step = 1 * MiB;
 
 }  // namespace
 
-device::device(volume::reader& data, volume::volume* head) : m_data(data), m_head(head), m_size(data.record().size) {}
+device::device(volume::reader& data, volume::volume* head, limiter* limits)
+    : m_data(data), m_head(head), m_limits(limits), m_size(data.record().size) {}
 
 result<void> device::check(std::uint64_t offset, std::uint64_t length) const {
     const auto limit = size();
@@ -23,6 +24,8 @@ result<void> device::check_writable(std::uint64_t offset, std::uint64_t length) 
     return check(offset, length);
 }
 
+result<void> device::admit(direction which, std::uint64_t size) { return m_limits ? m_limits->admit(which, size) : result<void>(); }
+
 result<void> device::commit(const volume::change& what, bool fua) {
     TRY(const auto at, m_head->apply(what));
     return fua ? m_head->sync(at) : result<void>();
@@ -31,12 +34,14 @@ result<void> device::commit(const volume::change& what, bool fua) {
 result<void> device::read(std::uint64_t offset, byte_span out) {
     CHECK_OK(check(offset, out.size()));
     if (out.empty()) return {};
+    CHECK_OK(admit(direction::read, out.size()));
     return m_data.read(device_blob, offset, out);
 }
 
 result<void> device::write(std::uint64_t offset, byte_view data, bool fua) {
     CHECK_OK(check_writable(offset, data.size()));
     if (data.empty()) return {};
+    CHECK_OK(admit(direction::write, data.size()));
     volume::change what;
     what.write(device_blob, offset, data);
     return commit(what, fua);
@@ -45,6 +50,7 @@ result<void> device::write(std::uint64_t offset, byte_view data, bool fua) {
 result<void> device::zero(std::uint64_t offset, std::uint64_t length, bool fua) {
     CHECK_OK(check_writable(offset, length));
     if (length == 0) return {};
+    CHECK_OK(admit(direction::write, 0));
     volume::change what;
     what.zero(device_blob, offset, length);
     return commit(what, fua);
@@ -64,6 +70,7 @@ result<std::vector<volume::range>> device::extents(std::uint64_t offset, std::ui
 result<void> device::prefetch(std::uint64_t offset, std::uint64_t length) {
     CHECK_OK(check(offset, length));
     const auto end = offset + std::min(length, prefetch_max);
+    CHECK_OK(admit(direction::read, end - offset));
     bytes scratch(std::min(prefetch_step, end - offset));
     while (offset < end) {
         const auto step = std::min<std::uint64_t>(scratch.size(), end - offset);
@@ -71,14 +78,6 @@ result<void> device::prefetch(std::uint64_t offset, std::uint64_t length) {
         offset += step;
     }
     return {};
-}
-
-result<void> device::resize(std::uint64_t size) {
-    const auto before = m_size.exchange(size, std::memory_order_relaxed);
-    if (size >= before || !m_head) return {};
-    volume::change cut;
-    cut.zero(device_blob, size, before - size);
-    return commit(cut, true);
 }
 
 }  // namespace cess::blockdev

@@ -14,7 +14,16 @@ struct exports::slot {
     unsigned users = 0;  // connections, and those that wait to become one; under exports::m_mutex
     std::mutex attaching;  // held while attaching and detaching, so that a reconnect waits for the detach before it
     std::unique_ptr<client::attachment> attached;
+    std::optional<limiter> limits;
     std::optional<device> disk;
+
+    result<void> detach() {  // REQUIRES: `attaching`
+        result<void> done;
+        if (attached) done = attached->detach();
+        attached.reset();  // first: it may call the device until then
+        disk.reset();
+        return done;
+    }
 };
 
 namespace {
@@ -71,11 +80,10 @@ result<void> exports::attach(slot& what) {
     how.read_only = !target.snapshot.empty();
     how.force = m_options.force;
     TRY(what.attached, m_runtime->attach(target, how));
-    what.disk.emplace(what.attached->data(), what.attached->head());
-    what.attached->on_resize([&disk = *what.disk, name = what.name](std::uint64_t size) {
-        if (const auto cut = disk.resize(size); !cut) log::error("blockdev", "resize of {}: {}", name, cut.error().message());
-    });
-    return {};
+    what.limits.emplace(m_options.time);
+    what.disk.emplace(what.attached->data(), what.attached->head(), &*what.limits);
+    what.attached->on_resize([&disk = *what.disk](std::uint64_t size) { disk.resize(size); });
+    return what.attached->on_limits([&limits = *what.limits](const client::io_limits& to) { limits.set(to); });
 }
 
 result<std::shared_ptr<exports::slot>> exports::acquire(const std::string& name) {
@@ -111,10 +119,7 @@ result<void> exports::release(const std::shared_ptr<slot>& what) {
         }
     }
     // The last one, as far as anybody can know: whoever comes now waits for `attaching` and attaches anew.
-    result<void> detached;
-    if (what->attached) detached = what->attached->detach();
-    what->attached.reset();  // first: it may call the device until then
-    what->disk.reset();
+    auto detached = what->detach();
     const std::lock_guard hold(m_mutex);
     if (--what->users == 0) m_slots.erase(what->name);
     return detached;
@@ -144,9 +149,13 @@ result<std::vector<exports::listed>> exports::list() {
 }
 
 result<void> exports::stop() {
-    if (!m_kept) return {};
-    const auto kept = std::exchange(m_kept, nullptr);
-    return release(kept);
+    result<void> done;
+    m_kept.reset();
+    for (const auto& [name, held] : std::exchange(m_slots, {})) {
+        const std::lock_guard attaching(held->attaching);
+        if (auto detached = held->detach(); !detached && done) done = std::move(detached);
+    }
+    return done;
 }
 
 exports::connection::~connection() {
@@ -166,6 +175,7 @@ int to_nbd_errno(const error& e) noexcept {
         case errc::quota: return ENOSPC;
         case errc::read_only: return EROFS;
         case errc::unsupported: return EOPNOTSUPP;
+        case errc::canceled: return ESHUTDOWN;
         default: return EIO;
     }
 }

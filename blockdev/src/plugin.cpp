@@ -82,8 +82,15 @@ int get_ready() {
     });
 }
 
+// Wakes when the client or nbdkit goes.
+bool sleep(blockdev::limiter::duration t) {
+    const auto whole = std::chrono::duration_cast<std::chrono::seconds>(t);
+    return nbdkit_nanosleep(static_cast<unsigned>(whole.count()), static_cast<unsigned>((t - whole).count())) == 0;
+}
+
 int after_fork() {
     return guard([]() -> result<void> {
+        g_options.time.sleep = sleep;
         TRY(auto started, exports::start(g_options));
         g_exports = started.release();
         return {};

@@ -26,6 +26,7 @@ struct context {
 CLI::App* add_command(CLI::App& in, context& c, const std::string& name, const std::string& does, bool prints);
 
 void add_volume_commands(CLI::App& app, context& c);
+void add_limit_command(CLI::App& volume, context& c);  // `cess volume limit`
 void add_snapshot_commands(CLI::App& app, context& c);
 void add_account_commands(CLI::App& app, context& c);
 void add_health_commands(CLI::App& app, context& c);  // status, fsck
@@ -54,6 +55,9 @@ private:
 // One line whatever it holds: control characters replaced, what is too long cut.
 [[nodiscard]] std::string one_line(std::string text);
 [[nodiscard]] std::string utc(std::uint64_t unix_seconds);
+[[nodiscard]] nlohmann::json limits_json(const client::io_limits& limits);
+// Of what limits_json() made, or of null: known only to the process that has the volume attached.
+[[nodiscard]] std::string limits_text(const nlohmann::json& limits, const std::string& volume);
 
 // ---- arguments -------------------------------------------------------------------------------------------
 

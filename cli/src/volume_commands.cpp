@@ -86,6 +86,11 @@ result<int> info(context& c, const arguments& a) {
     TRY(const auto v, runtime->volume(name));
     TRY(const auto snapshots, runtime->snapshots(name));
     auto out = to_json(v);
+    out["limits"] = nullptr;  // known to who has it attached
+    if (v.type == ledger::volume_type::block) {
+        TRY(const auto limits, runtime->limits_in_force(v));
+        if (limits) out["limits"] = limits_json(*limits);
+    }
     out["snapshots"] = nlohmann::json::array();
     for (const auto& s : snapshots) out["snapshots"].push_back(s.name);
     if (c.json) {
@@ -97,6 +102,7 @@ result<int> info(context& c, const arguments& a) {
         if (key == "size" || key == "used") text = format_size(value.get<std::uint64_t>()) + " (" + text + ")";
         if (key == "created") text = utc(value.get<std::uint64_t>());
         if (value.is_null()) text = "-";
+        if (key == "limits" && v.type == ledger::volume_type::block) text = limits_text(value, name);
         if (value.is_array()) {
             text.clear();
             for (const auto& item : value) text += (text.empty() ? "" : " ") + item.get<std::string>();
@@ -159,7 +165,7 @@ void add_volume_commands(CLI::App& app, context& c) {
     auto* resize_command = add_command(*volume, c, "resize", "Change a volume's size, also while it is attached", false);
     resize_command->add_option("name", a->name, "Its name")->required()->option_text("NAME");
     resize_command->add_option("size", a->size, "The new size, such as 20G")->required()->option_text("SIZE");
-    resize_command->add_flag("--shrink", a->shrink, "Allow a smaller size; what lies past it is lost");
+    resize_command->add_flag("--force,--shrink", a->shrink, "Allow a smaller size; what lies past it is lost");
     act(resize_command, [&c, a] { return resize(c, *a); });
 
     auto* rename_command = add_command(*volume, c, "rename", "Rename a volume", false);
@@ -170,6 +176,8 @@ void add_volume_commands(CLI::App& app, context& c) {
     auto* delete_command = add_command(*volume, c, "delete", "Delete a volume and everything in it", false);
     delete_command->add_option("name", a->name, "Its name")->required()->option_text("NAME");
     act(delete_command, [&c, a] { return remove(c, *a); });
+
+    add_limit_command(*volume, c);
 }
 
 }  // namespace cess::cli

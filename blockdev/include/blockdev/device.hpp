@@ -6,21 +6,23 @@
 // whichever thread made it.
 #pragma once
 
-#include <objectstore/volume/volume.hpp>
+#include <blockdev/limiter.hpp>
+#include <objectstore/client/client.hpp>
 
 #include <atomic>
 
 namespace cess::blockdev {
 
-inline constexpr volume::blob_id device_blob = 1;
+inline constexpr volume::blob_id device_blob = client::block_device_blob;
 inline constexpr std::uint32_t block_size_min = 512;
 inline constexpr std::uint32_t block_size_preferred = 4096;
 inline constexpr std::uint32_t block_size_max = 32 * MiB;
 
 class device {
 public:
-    // `head` is null for a snapshot, and the device is then read-only.
-    device(volume::reader& data, volume::volume* head);
+    // `head` is null for a snapshot, and the device is then read-only. Reads and writes keep to `limits`, if there
+    // are any; a trim, a zero, a prefetch is an operation as well. A flush and block status are not.
+    device(volume::reader& data, volume::volume* head, limiter* limits = nullptr);
 
     [[nodiscard]] std::uint64_t size() const noexcept { return m_size.load(std::memory_order_relaxed); }
     [[nodiscard]] bool writable() const noexcept { return m_head != nullptr; }
@@ -37,16 +39,18 @@ public:
     // Brings what fits a readahead of the range into the cache.
     [[nodiscard]] result<void> prefetch(std::uint64_t offset, std::uint64_t length);
 
-    // The volume was resized. What a shrink cut off becomes a hole, so that growing again shows zeros.
-    [[nodiscard]] result<void> resize(std::uint64_t size);
+    // The volume was resized, and what lies past its end is being cut off.
+    void resize(std::uint64_t size) noexcept { m_size.store(size, std::memory_order_relaxed); }
 
 private:
     [[nodiscard]] result<void> check(std::uint64_t offset, std::uint64_t length) const;
     [[nodiscard]] result<void> check_writable(std::uint64_t offset, std::uint64_t length) const;
+    [[nodiscard]] result<void> admit(direction which, std::uint64_t size);
     [[nodiscard]] result<void> commit(const volume::change& what, bool fua);
 
     volume::reader& m_data;
     volume::volume* m_head;
+    limiter* m_limits;
     std::atomic<std::uint64_t> m_size;
 };
 

@@ -18,6 +18,7 @@ struct export_options {
     std::string volume;  // "name" or "name@snapshot"; empty: the client's export name chooses
     std::string conf;    // path of the configuration
     bool force = false;  // take volumes over without waiting for a silent owner
+    limiter::time_source time = limiter::real_time();  // of requests that the volume's limits hold back
 };
 
 class exports {
@@ -37,8 +38,9 @@ public:
     };
     [[nodiscard]] result<std::vector<listed>> list();
     [[nodiscard]] const std::string& default_name() const noexcept { return m_options.volume; }
-    // Detaches what is attached: everything written is durable when it returns without an error.
-    // REQUIRES: all connections are gone.
+    // Detaches what is attached: everything written is durable when it returns without an error. Connections may be
+    // left, which are never touched again: once it is ending, nbdkit lets clients go without closing their handles.
+    // REQUIRES: no call is under way, and none comes.
     [[nodiscard]] result<void> stop();
 
 private:

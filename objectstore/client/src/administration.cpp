@@ -1,3 +1,4 @@
+#include "block_volume.hpp"
 #include "runtime.hpp"
 
 #include <core/base/log.hpp>
@@ -124,16 +125,56 @@ result<void> runtime_implementation::resize_volume(const std::string& name, std:
     TRY(const auto record, volume(name));
     CHECK_OK(require_size(record.type, size));
     if (record.type == ledger::volume_type::block && size < record.size && !shrink)
-        return error(errc::invalid, "volume " + name + " has " + format_size(record.size) + "; to cut off what lies past " + format_size(size) + " say --shrink");
+        return error(errc::invalid, "volume " + name + " has " + format_size(record.size) + "; to shrink it and lose what lies past " + format_size(size) + " say --force");
     set_size command;
     command.size = size;
     TRY(const auto answered, through_owner(record, command));
     if (answered) return {};
+    // A device's bytes past the end must be cut off, and only an owner can do that.
+    if (record.type == ledger::volume_type::block)
+        return with_head(record, [&](::cess::volume::volume& head) { return resize_head(head, size, nullptr); });
     ledger::resize_volume what;
     what.volume = record.id;
     what.size = size;
     CHECK_OK(submit(std::move(what)));
     return {};
+}
+
+result<void> runtime_implementation::with_head(const ledger::volume_record& record, const std::function<result<void>(::cess::volume::volume&)>& what) {
+    TRY(auto attached, attach_head(record, {}));
+    auto done = what(*attached->head());
+    auto left = attached->detach();
+    return done ? left : done;
+}
+
+// ---- limits ----------------------------------------------------------------------------------------------------
+
+result<std::optional<io_limits>> runtime_implementation::limits_in_force(const ledger::volume_record& of) {
+    TRY(const auto answered, through_owner(of, get_limits()));
+    return answered ? answered->limits : std::nullopt;
+}
+
+result<io_limits> runtime_implementation::limits(const std::string& name) {
+    TRY(const auto record, volume(name));
+    TRY(const auto there, limits_in_force(record));
+    if (there) return *there;
+    io_limits out;
+    CHECK_OK(with_head(record, [&](::cess::volume::volume& head) -> result<void> {
+        TRY(out, read_limits(head));
+        return {};
+    }));
+    return out;
+}
+
+result<void> runtime_implementation::set_limits(const std::string& name, const io_limits& to) {
+    CHECK_OK(check_limits(to));
+    TRY(const auto record, volume(name));
+    if (record.type != ledger::volume_type::block) return error(errc::unsupported, "volume " + name + " is no block device: only those have limits");
+    ::cess::client::set_limits command;
+    command.to = to;
+    TRY(const auto answered, through_owner(record, command));
+    if (answered) return {};
+    return with_head(record, [&](::cess::volume::volume& head) { return write_limits(head, to); });
 }
 
 // ---- snapshots and clones --------------------------------------------------------------------------------------
@@ -146,11 +187,7 @@ result<void> runtime_implementation::create_snapshot(const ::cess::volume::targe
     command.name = what.snapshot;
     TRY(const auto answered, through_owner(record, command));
     if (answered) return {};
-    TRY(auto attached, attach_head(record, {}));
-    auto made = attached->head()->create_snapshot(what.snapshot);
-    auto left = attached->detach();
-    if (!made) return std::move(made).error();
-    return left;
+    return with_head(record, [&](::cess::volume::volume& head) { return head.create_snapshot(what.snapshot); });
 }
 
 result<std::vector<::cess::volume::snapshot_info>> runtime_implementation::snapshots(const std::string& name) {

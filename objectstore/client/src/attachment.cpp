@@ -11,6 +11,7 @@ public:
     volume::reader& data() noexcept override { return *m_data; }
     volume::volume* head() noexcept override { return nullptr; }
     void on_resize(std::function<void(std::uint64_t)>) override {}
+    result<void> on_limits(std::function<void(const io_limits&)>) override { return {}; }
     result<void> detach() override { return {}; }
 
 private:
@@ -35,6 +36,8 @@ public:
     volume::reader& data() noexcept override { return *m_data; }
     volume::volume* head() noexcept override { return m_data.get(); }
     void on_resize(std::function<void(std::uint64_t)> tell) override { m_owned->on_resize(std::move(tell)); }
+
+    result<void> on_limits(std::function<void(const io_limits&)> tell) override { return m_owned->on_limits(std::move(tell)); }
 
     // While the engine closes we still answer as the owner; afterwards, released or not, nobody writes here any more.
     result<void> detach() override {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <chain/client/client.hpp>
+#include <objectstore/client/limits.hpp>
 #include <objectstore/layer/owner.hpp>
 
 namespace cess::client {
@@ -32,7 +33,9 @@ struct owner_challenge {
 struct make_snapshot { std::string name; template <class S, class C> static void describe(S& s, C& c) { c(s.name); } };
 struct list_snapshots { template <class S, class C> static void describe(S&, C&) {} };
 struct set_size { std::uint64_t size = 0; template <class S, class C> static void describe(S& s, C& c) { c(s.size); } };
-using owner_action = std::variant<make_snapshot, list_snapshots, set_size>;
+struct set_limits { io_limits to; template <class S, class C> static void describe(S& s, C& c) { c(s.to); } };
+struct get_limits { template <class S, class C> static void describe(S&, C&) {} };
+using owner_action = std::variant<make_snapshot, list_snapshots, set_size, set_limits, get_limits>;
 
 struct owner_command {
     static constexpr std::uint8_t wire_version = 1;
@@ -67,7 +70,8 @@ struct listed_snapshot {
 struct owner_result {
     static constexpr std::uint8_t wire_version = 1;
     std::vector<listed_snapshot> snapshots;  // of list_snapshots
-    template <class S, class C> static void describe(S& s, C& c) { c(s.snapshots); }
+    std::optional<io_limits> limits;         // of get_limits
+    template <class S, class C> static void describe(S& s, C& c) { c(s.snapshots, s.limits); }
 };
 
 }  // namespace cess::client

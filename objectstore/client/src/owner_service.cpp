@@ -1,5 +1,7 @@
 #include "owner_service.hpp"
 
+#include "block_volume.hpp"
+
 #include <core/base/log.hpp>
 
 namespace cess::client {
@@ -36,22 +38,41 @@ void owned_volume::on_resize(std::function<void(std::uint64_t)> tell) {
 }
 
 result<void> owned_volume::resize(std::uint64_t size) {
-    CHECK_OK(m_on->resize(size));
     std::function<void(std::uint64_t)> tell;
     {
         std::lock_guard lock(m_telling);
         tell = m_resized;
     }
-    if (tell) tell(size);
+    return resize_head(*m_on, size, tell);
+}
+
+result<void> owned_volume::on_limits(std::function<void(const io_limits&)> tell) {
+    std::shared_lock lock(m_mutex);
+    if (m_on == nullptr) return error(errc::canceled, "the volume is being detached");
+    std::lock_guard limiting(m_limiting);
+    TRY(const auto now, read_limits(*m_on));
+    m_limited = std::move(tell);
+    if (m_limited) m_limited(now);
+    return {};
+}
+
+result<void> owned_volume::limit(const io_limits& to) {
+    std::lock_guard limiting(m_limiting);
+    CHECK_OK(write_limits(*m_on, to));
+    if (m_limited) m_limited(to);
     return {};
 }
 
 result<owner_result> owned_volume::execute(const owner_action& what) {
     std::shared_lock lock(m_mutex);
-    if (m_on == nullptr) return error(errc::canceled, "the volume is being detached");
+    if (m_on == nullptr) return error(errc::busy, "the volume is being detached");
     owner_result out;
     if (const auto* make = std::get_if<make_snapshot>(&what)) CHECK_OK(m_on->create_snapshot(make->name));
     if (const auto* set = std::get_if<set_size>(&what)) CHECK_OK(resize(set->size));
+    if (const auto* set = std::get_if<set_limits>(&what)) CHECK_OK(limit(set->to));
+    if (std::holds_alternative<get_limits>(what)) {
+        TRY(out.limits, read_limits(*m_on));
+    }
     if (std::holds_alternative<list_snapshots>(what)) {
         TRY(const auto all, m_on->snapshots());
         for (const auto& s : all) out.snapshots.push_back({s.name, s.created_unix, s.at, s.pending});
@@ -156,13 +177,16 @@ net::awaitable<net::reply> owner_service::command(node_id from, net::request wha
     if (!asked) co_return net::reply::of(std::move(asked).error());
     const auto found = find(asked->body.volume);
     if (!found) co_return net::reply::of(error(errc::unavailable, "the volume is not attached here"));
-    if (!*found) co_return net::reply::of(error(errc::unavailable, "the volume is being opened; try again"));
+    if (!*found) co_return net::reply::of(error(errc::busy, "the volume is being opened"));
     if (auto allowed = authorize(from, *asked, **found); !allowed) {
         m_refused.add();
         co_return net::reply::of(std::move(allowed).error());
     }
     auto work = net::offload(m_workers, [on = *found, what = std::move(asked->body.what)] { return on->execute(what); });
     auto done = co_await std::move(work);
+    // The engine closes: the asker waits until the lease is gone, or another's.
+    const bool closing = !done && done.error().code == errc::canceled;
+    if (closing) co_return net::reply::of(error(errc::busy, "the volume is being detached"));
     if (!done) co_return net::reply::of(std::move(done).error());
     co_return answer(*done);
 }

@@ -23,17 +23,21 @@ public:
     [[nodiscard]] bool alive() const;  // owns it, and can still write
     [[nodiscard]] term_number term() const noexcept { return m_term; }
     void on_resize(std::function<void(std::uint64_t)> tell);
-    // Blocks. errc::canceled after close().
+    [[nodiscard]] result<void> on_limits(std::function<void(const io_limits&)> tell);
+    // Blocks. errc::busy after close().
     [[nodiscard]] result<owner_result> execute(const owner_action& what);
 
 private:
     result<void> resize(std::uint64_t size);
+    result<void> limit(const io_limits& to);
 
     mutable std::shared_mutex m_mutex;
     volume::volume* m_on;
     const term_number m_term;
     std::mutex m_telling;
     std::function<void(std::uint64_t)> m_resized;
+    std::mutex m_limiting;  // held while telling, so that the newest limits are told last
+    std::function<void(const io_limits&)> m_limited;
 };
 
 struct owner_identity {

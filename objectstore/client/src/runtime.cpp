@@ -4,11 +4,14 @@
 #include <core/base/memory.hpp>
 #include <core/net/blocking.hpp>
 
+#include <thread>
+
 namespace cess::client {
 namespace {
 
 constexpr unsigned network_threads = 2;
 constexpr net::duration stop_grace = std::chrono::seconds(2);
+constexpr auto owner_poll = std::chrono::milliseconds(50);
 
 net::awaitable<result<int>> stopped(net::tls_server& server) {
     auto op = server.stop(stop_grace);
@@ -75,13 +78,19 @@ std::uint64_t runtime_implementation::unix_now() const {
 }
 
 result<std::optional<owner_result>> runtime_implementation::through_owner(const ledger::volume_record& record, owner_action what) {
-    const auto* lease = lease_of_owner(record);
-    if (lease == nullptr) return std::optional<owner_result>();
-    TRY(const bool alive, net::wait(m_world, owner_is_alive(asker(), *lease)));
-    if (!alive) return std::optional<owner_result>();
-    auto done = net::wait(m_world, ask_owner(asker(), *lease, std::move(what)));
-    if (!done) return std::move(done).error();
-    return std::optional<owner_result>(std::move(*done));
+    const auto patience = m_world.now() + m_config.limits.owner_silence + m_config.limits.put;
+    for (auto now = record;;) {
+        const auto* lease = lease_of_owner(now);
+        if (lease == nullptr) return std::optional<owner_result>();
+        TRY(const bool alive, net::wait(m_world, owner_is_alive(asker(), *lease)));
+        if (!alive) return std::optional<owner_result>();
+        auto done = net::wait(m_world, ask_owner(asker(), *lease, what));
+        if (done) return std::optional<owner_result>(std::move(*done));
+        // It is being opened or detached there: soon somebody owns it, or nobody.
+        if (done.error().code != errc::busy || m_world.now() >= patience) return std::move(done).error();
+        std::this_thread::sleep_for(owner_poll);
+        TRY(now, read<ledger::volume_record>(ledger::key::volume(record.id)));
+    }
 }
 
 result<void> runtime_implementation::refuse_if_attached(const ledger::volume_record& record) {

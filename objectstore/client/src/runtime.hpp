@@ -34,6 +34,9 @@ public:
     result<void> delete_volume(const std::string& name) override;
     result<void> rename_volume(const std::string& name, const std::string& to) override;
     result<void> resize_volume(const std::string& name, std::uint64_t size, bool shrink) override;
+    result<io_limits> limits(const std::string& name) override;
+    result<void> set_limits(const std::string& name, const io_limits& to) override;
+    result<std::optional<io_limits>> limits_in_force(const ledger::volume_record& of) override;
     result<void> create_snapshot(const ::cess::volume::target& what) override;
     result<std::vector<::cess::volume::snapshot_info>> snapshots(const std::string& volume) override;
     result<void> delete_snapshot(const ::cess::volume::target& what) override;
@@ -49,6 +52,8 @@ private:
 
     result<std::unique_ptr<attachment>> attach_head(const ledger::volume_record& record, attach_options how);
     result<std::unique_ptr<attachment>> attach_snapshot(const ledger::volume_record& record, const std::string& snapshot);
+    // Attaches a volume that nobody owns for as long as `what` takes.
+    result<void> with_head(const ledger::volume_record& record, const std::function<result<void>(::cess::volume::volume&)>& what);
     result<std::string> owner_endpoint();  // starts the owner's server if it does not run yet
     // The owner's answer; none if nobody owns the volume now.
     result<std::optional<owner_result>> through_owner(const ledger::volume_record& record, owner_action what);

@@ -2,6 +2,7 @@
 // attached. The faces and the `cess` program all start here.
 #pragma once
 
+#include <objectstore/client/limits.hpp>
 #include <objectstore/volume/volume.hpp>
 
 namespace cess::client {
@@ -20,6 +21,8 @@ struct config {
 [[nodiscard]] result<std::string> find_config(const std::string& given);
 [[nodiscard]] result<config> load_config(const std::string& path);
 
+inline constexpr volume::blob_id block_device_blob = 1;  // of a block volume: the device's bytes
+
 struct attach_options {
     std::optional<ledger::volume_type> expected;
     bool read_only = false;  // of a head: refused until sharing is built; of a snapshot: always so
@@ -35,6 +38,8 @@ public:
     [[nodiscard]] virtual volume::volume* head() noexcept = 0;  // null for a snapshot
     // Called (from a control thread) when somebody asks for the volume to be released or resized.
     virtual void on_resize(std::function<void(std::uint64_t)> tell) = 0;
+    // Called at once, and (from a control thread) whenever the volume's limits change. A snapshot has none.
+    [[nodiscard]] virtual result<void> on_limits(std::function<void(const io_limits&)> tell) = 0;
     [[nodiscard]] virtual result<void> detach() = 0;
 };
 
@@ -67,6 +72,11 @@ public:
     [[nodiscard]] virtual result<void> delete_volume(const std::string& name) = 0;
     [[nodiscard]] virtual result<void> rename_volume(const std::string& name, const std::string& to) = 0;
     [[nodiscard]] virtual result<void> resize_volume(const std::string& name, std::uint64_t size, bool shrink) = 0;
+    // Of a block volume. One that nobody has attached is opened for it.
+    [[nodiscard]] virtual result<io_limits> limits(const std::string& name) = 0;
+    [[nodiscard]] virtual result<void> set_limits(const std::string& name, const io_limits& to) = 0;
+    // None if nobody has it attached.
+    [[nodiscard]] virtual result<std::optional<io_limits>> limits_in_force(const ledger::volume_record& of) = 0;
     [[nodiscard]] virtual result<void> create_snapshot(const volume::target& what) = 0;
     [[nodiscard]] virtual result<std::vector<volume::snapshot_info>> snapshots(const std::string& volume) = 0;
     [[nodiscard]] virtual result<void> delete_snapshot(const volume::target& what) = 0;
