@@ -3,13 +3,14 @@
 
 Three writers run beside each other, one a face, each against its own volume:
   mount    appends numbered records to files, fsync, rename; an acknowledged fsync or rename must survive
-  device   writes blocks through the NBD plugin; after a crash the device must hold a prefix of the writes that
-           reaches at least to the last acknowledged flush
+  device   many requests in flight through the NBD plugin; after a crash the device must hold a prefix of them that
+           reaches at least to the last acknowledged flush (crash_device.py)
   gateway  puts objects; a 200 must survive, and an object is never torn
 Victims: the mount, the plugin, the gateway, each node, everything at once.
 
-    crash_test.py [--seed N] [--crashes 50]       prints the seed; the same seed kills in the same order
-Environment: CESS_BIN (the built programs).
+    crash_test.py [--seed N] [--crashes 50] [--faces mount,device,gateway]
+                  prints the seed; the same seed kills in the same order
+Environment: CESS_BIN (the built programs), CESS_CRASHES (as --crashes, for a long run).
 """
 import argparse
 import hashlib
@@ -24,6 +25,8 @@ import sys
 import tempfile
 import threading
 import time
+
+from crash_device import Device
 
 BIN = pathlib.Path(os.environ.get("CESS_BIN", "build/release/bin")).resolve()
 WAIT = 90.0  # seconds for anything to come back
@@ -171,76 +174,6 @@ class Mount:
         return len(tail) <= len(more) and all(a == b or a == 0 for a, b in zip(tail, more))
 
 
-class Device:
-    name = "device"
-    blocks = 256
-    block = 4096
-
-    def __init__(self, work, seed):
-        self.socket = work / "disk.sock"
-        self.log = open(work / "nbdkit.log", "ab")
-        self.random = random.Random(f"{seed}-device")
-        self.process = None
-        self.base = {b: bytes(self.block) for b in range(self.blocks)}  # known to be there
-        self.since = []  # (block, data) in order, since the last acknowledged flush
-        run("cess", "volume", "create", "disk", "--type", "block", "--size", str(self.blocks * self.block))
-
-    def launch(self):
-        self.socket.unlink(missing_ok=True)
-        self.process = subprocess.Popen(["nbdkit", "-f", "-U", str(self.socket), str(BIN / "nbdkit-cess-plugin.so"), "volume=disk", "force=true"],
-                                        stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
-
-    def ready(self):
-        import nbd
-        end = time.monotonic() + WAIT
-        while True:
-            try:
-                self.handle = nbd.NBD()
-                self.handle.connect_unix(str(self.socket))
-                return
-            except nbd.Error as error:
-                if self.process.poll() is not None:
-                    raise Failure(f"nbdkit ended with {self.process.returncode}; see its log")
-                if time.monotonic() > end:
-                    raise Failure(f"nbdkit does not answer: {error}")
-                time.sleep(0.1)
-
-    def pids(self):
-        return [self.process.pid] if self.process and self.process.poll() is None else []
-
-    def crash(self):
-        if self.process:
-            self.process.kill()
-            self.process.wait()
-        self.handle = None
-
-    def step(self, count):
-        block = self.random.randrange(self.blocks)
-        data = f"{count:012d}".encode() + self.random.randbytes(self.block - 12)
-        self.since.append((block, data))
-        self.handle.pwrite(data, block * self.block)
-        if self.random.random() < 0.2:
-            covered = len(self.since)
-            self.handle.flush()
-            for b, d in self.since[:covered]:
-                self.base[b] = d
-            del self.since[:covered]
-
-    def verify(self):
-        found = {b: self.handle.pread(self.block, b * self.block) for b in range(self.blocks)}
-        state = dict(self.base)
-        for length in range(len(self.since) + 1):
-            if length:
-                block, data = self.since[length - 1]
-                state[block] = data
-            if all(found[b] == state[b] for b in state):
-                self.base = state
-                self.since = []
-                return
-        wrong = [b for b in found if found[b] != self.base[b] and not any(b == s[0] for s in self.since)]
-        raise Failure(f"device: no prefix of the {len(self.since)} unflushed writes gives what is there; flushed blocks that differ: {wrong[:8]}")
-
-
 class Gateway:
     name = "gateway"
 
@@ -341,12 +274,12 @@ class Writer(threading.Thread):
                 return
 
 
-def choose(rng, network):
+def choose(rng, network, faces):
     """Who dies, as (nodes, faces). At most one miner, or everything: more than one miner at once may lose nothing but
     may stop everybody until it is back, which the case "everything" covers."""
     nodes = [n for n in network.names]
-    kind = rng.choice(["mount", "device", "gateway", "node", "node", "node and face", "everything", "all nodes", "all faces"])
-    faces = {"mount", "device", "gateway"}
+    faces = {face.name for face in faces}
+    kind = rng.choice(sorted(faces) + ["node", "node", "node and face", "everything", "all nodes", "all faces"])
     if kind in faces:
         return kind, [], {kind}
     if kind == "node":
@@ -392,6 +325,7 @@ def main():
     arguments.add_argument("--faces", default="mount,device,gateway", help="which to use")
     arguments.add_argument("--keep", action="store_true", help="keep the network's directory")
     how = arguments.parse_args()
+    how.crashes = int(os.environ.get("CESS_CRASHES", how.crashes))
     work = pathlib.Path(tempfile.mkdtemp(prefix="cess-crash-"))
     os.environ.update(HOME=str(work / "home"), CESS_CONF=str(work / "net" / "client.toml"), PATH=f"{BIN}:{os.environ['PATH']}",
                       AWS_EC2_METADATA_DISABLED="true")
@@ -403,16 +337,19 @@ def main():
     counter = {"mount": 0, "device": 0, "gateway": 0}
     try:
         network = Network(work)
-        for make in (Mount, Device, Gateway):
-            if make.name in how.faces.split(","):
-                faces.append(make(work, how.seed))
+        if "mount" in how.faces.split(","):
+            faces.append(Mount(work, how.seed))
+        if "device" in how.faces.split(","):
+            faces.append(Device(work, BIN, WAIT, random.Random(f"{how.seed}-device"), run, Failure))
+        if "gateway" in how.faces.split(","):
+            faces.append(Gateway(work, how.seed))
         bring_back(network, faces, {face.name for face in faces})
         for crash in range(1, how.crashes + 1):
             writers = [Writer(face, counter) for face in faces]
             for w in writers:
                 w.start()
             time.sleep(rng.uniform(0.05, 1.5))
-            what, nodes, dead = choose(rng, network)
+            what, nodes, dead = choose(rng, network, faces)
             say(f"crash {crash}: {what}")
             network.crash(nodes)
             for face in faces:
@@ -438,7 +375,8 @@ def main():
                     face.verify()
         for volume in run("cess", "volume", "list").stdout.splitlines()[1:]:
             run("cess", "fsck", volume.split()[0], timeout=300)
-        say(f"passed: {how.crashes} crashes, writes {counter}")
+        requests = [f"{face.history.stamp} requests to the device" for face in faces if face.name == "device"]
+        say(f"passed: {how.crashes} crashes, {', '.join([f'steps {counter}'] + requests)}")
         status = 0
     except Failure as failure:
         say(f"FAILED with --seed {how.seed}: {failure}")
