@@ -222,6 +222,7 @@ result<void> journal_writer::took(member& from, entry_index sent_end, entry_inde
         return error(errc::conflict, "miner " + from.miner.brief() + " does not take the journal's next entry");
     }
     from.durable = std::max(from.durable, sent_end);
+    reach(m_how.crashes, crash_point::member_answered);
     recompute();
     return {};
 }
@@ -372,6 +373,7 @@ net::awaitable<void> journal_writer::ask_ledger(std::shared_ptr<journal_writer> 
 // ---- trimming --------------------------------------------------------------------------------------------
 
 void journal_writer::trim(entry_index base) {
+    reach(m_how.crashes, crash_point::trim_begun);
     while (!m_marks.empty() && m_marks.front().end <= base) {
         m_bytes_kept -= m_marks.front().size;
         m_marks.pop_front();
@@ -386,6 +388,7 @@ net::awaitable<void> journal_writer::tell_trimmed(std::shared_ptr<journal_writer
     const auto miner = self->m_members[which].miner;
     for (int attempt = 0; attempt < 3 && !self->m_stopped; ++attempt) {
         auto told = co_await self->trim_at(miner);
+        if (told) reach(self->m_how.crashes, crash_point::trim_told);
         if (told || told.error().code == errc::fenced || told.error().code == errc::canceled) co_return;
         auto slept = co_await self->m_world.sleep_for(1s * (attempt + 1));
         if (!slept) co_return;

@@ -81,11 +81,12 @@ net::awaitable<void> layer_impl::verify_one(std::shared_ptr<const ledger::segmen
 }
 
 result<layer::ownership> layer_impl::take(const chain::account& who, volume_id volume, const crypto::signing_key& session_key, open_options how) {
-    recovery_context on{m_core.on.world, m_core.on.network, m_core.on.ledger, m_core.directory, m_core.on.limits};
+    recovery_context on{m_core.on.world, m_core.on.network, m_core.on.ledger, m_core.directory, m_core.on.limits, m_core.on.crashes};
     take_options options;
     options.endpoint = std::move(how.endpoint);
     options.reservation = how.reservation;
     options.force = how.force;
+    options.broken = m_core.on.broken;
     auto op = take_volume(on, who, volume, session_key, std::move(options));
     TRY(auto taken, net::wait(m_core.on.world, std::move(op)));
     ownership out;

@@ -388,8 +388,11 @@ struct append_done {
 
 net::awaitable<result<void>> recovery::copy_tail(taken_volume& out, const found_history& history) {
     std::vector<sealed_entry> entries;
-    entries.push_back(out.sealer->seal(entry_kind::seal, wire::encode(history.seal)));
-    for (const auto& entry : history.entries) entries.push_back(out.sealer->seal(entry.kind, entry.payload));
+    auto seal = history.seal;
+    if (m_how.broken.forget_tail) seal.copied = 0;
+    entries.push_back(out.sealer->seal(entry_kind::seal, wire::encode(seal)));
+    for (const auto& entry : history.entries)
+        if (!m_how.broken.forget_tail) entries.push_back(out.sealer->seal(entry.kind, entry.payload));
     append_done start{*out.journal, std::move(entries)};
     if (m_how.broken.serve_early) {
         out.journal->append(std::move(start.entries), [](result<void>) {});
@@ -411,8 +414,11 @@ net::awaitable<result<taken_volume>> recovery::run() {
     if (before.leases.size() > leases_watched && !m_how.force)
         for (const auto& lease : before.leases) CO_CHECK_OK(co_await check_reachable(lease));
     CO_CHECK_OK(co_await acquire(before, std::move(members)));
+    reach(m_on.crashes, crash_point::lease_taken);
     co_await fence_all();
+    reach(m_on.crashes, crash_point::journals_fenced);
     CO_TRY(auto history, co_await walk());
+    reach(m_on.crashes, crash_point::history_read);
 
     taken_volume out;
     out.record = m_record;
@@ -428,6 +434,7 @@ net::awaitable<result<taken_volume>> recovery::run() {
     setup.limits.append = m_on.limits.append;
     setup.limits.request = m_on.limits.request;
     setup.broken = m_how.broken.writer;
+    setup.crashes = m_on.crashes;
     out.strand = co_await boost::asio::this_coro::executor;
     out.journal = std::make_shared<journal_writer>(out.strand, m_link, m_on.ledger, m_session, std::move(setup));
     out.journal->start();
@@ -436,6 +443,7 @@ net::awaitable<result<taken_volume>> recovery::run() {
         co_await out.journal->stop();
         co_return std::move(copied).error().with_context("seal the journal of term " + std::to_string(m_lease.term.value));
     }
+    reach(m_on.crashes, crash_point::tail_copied);
     out.journal->outlive_silence();  // it serves from here on: what silence delays is not lost
     out.history = assemble(history.entries);
     co_return out;

@@ -121,6 +121,7 @@ private:
         if (stored) {
             if (place.done) co_return;
             place.done = true;
+            reach(m_on.crashes, crash_point::fragment_stored);
             place.holder = miner;
             m_slowest = std::max(m_slowest, m_on.world.now() - m_started);
             if (std::all_of(m_places.begin(), m_places.end(), [](const auto& p) { return p.done; })) m_tasks.cancel();

@@ -4,6 +4,7 @@
 #include "placement.hpp"
 #include "segment_format.hpp"
 
+#include <core/base/crash_points.hpp>
 #include <core/net/task_group.hpp>
 
 namespace cess::layer {
@@ -13,6 +14,7 @@ struct put_context {
     placement& where;
     deadlines limits;
     std::size_t* stored = nullptr;  // out, also when it fails: how many fragments are known to be at miners
+    crash_points* crashes = nullptr;
 };
 
 // The holders, by fragment index, once all fragments are durable. `what` is shared with the requests under way.

@@ -159,7 +159,7 @@ result<ledger::segment_record> session_impl::put_segment(const keyring& keys, co
     owner.volume = m_volume;
     owner.term = m_term;
     std::size_t stored = 0;
-    put_context on{m_core.on.world, m_core.where, m_core.on.limits, &stored};
+    put_context on{m_core.on.world, m_core.where, m_core.on.limits, &stored, m_core.on.crashes};
     auto op = put_fragments(on, m_link, std::move(encoded), owner, deadline);
     auto holders = net::wait(m_core.on.world, std::move(op));
     if (!holders) {
@@ -244,6 +244,7 @@ result<void> session_impl::commit_root(ledger::commit_root what) {
     auto added = what.added;
     auto op = transact(std::move(what), [head](const ledger::volume_record& record) { return record.head == head; });
     TRY(const auto record, wait_on_strand(std::move(op)));
+    reach(m_core.on.crashes, crash_point::root_certified);
     // Members trim by the certificate alone, so without it the journal waits for the next root.
     if (record && record->head == head)
         boost::asio::post(m_strand, [journal = m_journal, window = m_window, base = head.journal_base] {
@@ -338,6 +339,7 @@ net::awaitable<result<void>> session_impl::settle_batch_of(std::vector<ledger::s
                                                                m_core.on.world.now() + m_core.on.limits.request, net::lane::bulk);
         if (!told) out = std::move(told).error();
     }
+    reach(m_core.on.crashes, crash_point::segments_settled);
     co_return out;
 }
 

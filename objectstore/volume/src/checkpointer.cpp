@@ -168,7 +168,7 @@ result<void> checkpointer::prepare(job& j) {
     if (!j.what.base) {
         TRY(j.what.base, m_of.log.base_after(j.what.at));
     }
-    const auto base = *j.what.base;
+    const auto base = m_of.broken.trim_early ? m_of.holder.next_entry() : *j.what.base;
     root_manifest manifest;
     manifest.volume = m_of.record.id;
     manifest.sequence = j.what.at;
@@ -181,6 +181,7 @@ result<void> checkpointer::prepare(job& j) {
         }
         manifest.files.push_back(it->second);
     }
+    reach(m_of.crashes, crash_point::root_files_stored);
     manifest.small = std::move(local.small);
     CHECK_OK(settle_locations(j, manifest));
     return store_manifest(j, std::move(manifest), base);
@@ -199,6 +200,7 @@ result<void> checkpointer::settle_locations(job& j, root_manifest& manifest) {
         return row;
     };
     for (const auto& [ref, row] : j.what.segments.late) {
+        if (m_of.broken.snapshot_misses_buffers && j.what.snapshot) break;
         TRY(auto whole, placed(ref, row));
         manifest.rows.push_back({ref.lineage, std::move(whole)});
     }
@@ -217,6 +219,7 @@ result<void> checkpointer::store_manifest(job& j, root_manifest manifest, entry_
     const auto content = wire::encode(manifest);
     if (content.size() > segment_length_max) return error(errc::too_large, "manifest of the root");
     TRY(auto stored, store_segment(content, j.what.at));
+    reach(m_of.crashes, crash_point::root_stored);
     j.dead = m_dead;
     const auto bury = [&](const ledger::segment_record& part) {
         if (part.lineage == m_of.record.id) j.dead.push_back({part.number, j.what.at});
@@ -339,6 +342,7 @@ result<void> checkpointer::anchor_view(job& j) {
     m_of.table.mark_added(numbers);
     j.added.clear();
     j.view_anchored = true;
+    reach(m_of.crashes, crash_point::view_anchored);
     j.asked = false;
     m_settled(snapshot.name, true);
     return {};
@@ -355,12 +359,17 @@ result<void> checkpointer::commit(job& j) {
     what.dead = j.dead;
     what.dead.insert(what.dead.end(), j.what.segments.dead.begin(), j.what.segments.dead.end());
     what.dead.insert(what.dead.end(), m_carried.begin(), m_carried.end());
+    if (m_of.broken.forget_snapshots)
+        for (auto& each : what.dead)
+            for (const auto& [ref, row] : j.what.segments.dirty)
+                if (ref.number == each.number) each.death = row.at.birth;
     j.asked = true;
     return m_of.holder.commit_root(std::move(what));
 }
 
 void checkpointer::finish(job& j) {
     m_roots.add();
+    reach(m_of.crashes, crash_point::root_final);
     m_of.table.release_cut(j.what.segments);
     const auto& dead = j.what.segments.dead;
     if (j.what.replayed) {

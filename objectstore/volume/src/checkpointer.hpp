@@ -34,6 +34,8 @@ public:
         ledger::volume_record record;
         metrics& count;
         std::function<void(const error&)> deposed;  // somebody else owns the volume
+        crash_points* crashes = nullptr;
+        mutations broken;
     };
     // What the head, or the root that is opened in its stead, consists of.
     struct start {

@@ -87,6 +87,7 @@ result<cut> engine::make_cut(std::optional<snapshot_edit> snapshot) {
             CHECK_OK(begin_local_cut(*m_store, *m_table, applied(), out));
             m_journal->divide(out.at);
             m_last_cut = out.at.value;
+            reach(m_settings.crashes, crash_point::cut_begun);
         }
         return finish_local_cut(*m_store, out);
     }();
@@ -98,6 +99,7 @@ result<cut> engine::make_cut(std::optional<snapshot_edit> snapshot) {
         const std::lock_guard lock(m_state_mutex);
         m_last_cut_at = clock::now();
     }
+    reach(m_settings.crashes, crash_point::cut_made);
     m_cut_time.observe_us(static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(clock::now() - began).count()));
     return out;
 }
@@ -194,6 +196,7 @@ result<void> engine::create_snapshot(const std::string& name) {
         }
         m_checkpointer->add(std::move(*made));
     }
+    reach(m_settings.crashes, crash_point::snapshot_cut);
     return m_journal->sync(at);
 }
 

@@ -39,7 +39,7 @@ engine::engine(layer::layer& on, const chain::account& who, settings how, metric
     const auto& record = *m_records.back();
     // However much waits before it, one wait ends.
     const auto sync_patience = on.limits().append * 2 + std::chrono::seconds(5);
-    m_journal = std::make_unique<journal>(*m_holder, journal::limits{m_settings.append_idle, on.limits().append, sync_patience}, from.applied,
+    m_journal = std::make_unique<journal>(*m_holder, journal::limits{m_settings.append_idle, on.limits().append, sync_patience, m_settings.crashes, m_settings.broken}, from.applied,
                                           [this](const error& why) { fail(why); });
     buffer_pool::hooks hooks;
     hooks.put = [this, &record](segment_number number, byte_view content) {
@@ -50,10 +50,14 @@ engine::engine(layer::layer& on, const chain::account& who, settings how, metric
         spec.lineage = record.id;
         spec.key_generation = m_keys->generation();
         const auto ring = m_keys->ring();
-        return m_holder->put_segment(*ring, spec, content);
+        reach(m_settings.crashes, crash_point::put_begun);
+        auto stored = m_holder->put_segment(*ring, spec, content);
+        if (stored) reach(m_settings.crashes, crash_point::put_done);
+        return stored;
     };
     hooks.stored = [this](const std::shared_ptr<segment_buffer>& buffer, const ledger::segment_record& at) {
         if (m_table->stored(at)) m_journal->locate(buffer, at);
+        reach(m_settings.crashes, crash_point::segment_located);
     };
     hooks.durable = [this] { return m_journal->durable(); };
     hooks.deposed = [this](const error& why) { fail(why); };
@@ -62,7 +66,7 @@ engine::engine(layer::layer& on, const chain::account& who, settings how, metric
                                            first_segment(m_holder->term()));
     m_space = std::make_unique<space>(*m_holder, *m_pool, record.geometry);
     checkpointer::parts parts{m_layer, *m_holder, m_who, *m_table, *m_pool, *m_journal, *m_keys, m_settings.segment_size, record, count,
-                              [this](const error& why) { fail(why); }};
+                              [this](const error& why) { fail(why); }, m_settings.crashes, m_settings.broken};
     m_head_is_behind = from.head < from.start.root.sequence;
     m_checkpointer = std::make_unique<checkpointer>(std::move(parts), std::move(from.start),
                                                     [this](const std::string& name, bool anchored) { snapshot_settled(name, anchored); });
@@ -82,6 +86,7 @@ result<void> engine::start() {
     m_upkeep = std::thread([this] { upkeep(); });
     m_holder->on_deposed([this](const error& why) { fail(why); });
     if (m_applied.load() != m_last_cut.load() || m_checkpointer->waiting()) (void)cut_head(true);
+    reach(m_settings.crashes, crash_point::engine_started);
     return {};
 }
 
@@ -268,6 +273,7 @@ result<sequence_number> engine::apply(const change& what) {
     CHECK_OK(wait_for_room());
     prepared ready;
     const auto done = prepare(what, ready);
+    reach(m_settings.crashes, crash_point::change_placed);
     const auto pinned = ready.change.places;  // until the change stands: a segment with room for it is not dead
     result<sequence_number> at = done ? commit(ready) : result<sequence_number>(done.error());
     m_pool->unpin(pinned);
@@ -281,6 +287,7 @@ result<sequence_number> engine::apply(const change& what) {
     }
     if (!at) return at;
     m_count_applied.add();
+    reach(m_settings.crashes, crash_point::change_applied);
     if (m_store->memtable_bytes() >= m_settings.memtable) wake_upkeep();
     return at;
 }

@@ -198,7 +198,7 @@ bool journal::take(gathered& out, bool idle) {
     auto& s = *m_shared;
     sequence_number until{~std::uint64_t{0}};
     for (const auto& [at, base] : s.divisions)
-        if (at > s.appended) {
+        if (at > s.appended && !m_limits.broken.undivided_cuts) {
             until = at;
             break;
         }
@@ -260,6 +260,7 @@ void journal::append(gathered&& what) {
     for (auto& change : what.changes) {
         for (auto& each : change.places) {
             if (each.buffer->stored.load(std::memory_order_acquire)) continue;
+            if (m_limits.broken.first_payload_only && &each != &change.places.front()) continue;
             while (each.length > entry_payload_max) {
                 constexpr auto piece = static_cast<std::uint32_t>(entry_payload_max);
                 append_payload_alone(what, {each.buffer, each.offset, piece});
@@ -283,6 +284,7 @@ void journal::append(gathered&& what) {
         const std::lock_guard lock(s.mutex);
         for (auto& each : s.locations) what.header.locations.push_back(std::move(each));
         s.locations.clear();
+        if (m_limits.broken.lose_locations) what.header.locations.clear();
         located = s.located_taken = s.located;
         if (s.under_way++ == 0) s.progress = clock::now();
     }
@@ -299,7 +301,13 @@ void journal::append(gathered&& what) {
         std::memcpy(to, run.buffer->at(run.offset), run.length);
         to += run.length;
     }
-    m_to.append(std::move(entry), [state = m_shared, last = what.last, located](result<void> how) { state->done(how, last, located); });
+    reach(m_limits.crashes, crash_point::entry_built);
+    if (m_limits.broken.sync_early && what.last.value > s.durable.load()) s.durable = what.last.value;
+    m_to.append(std::move(entry), [state = m_shared, last = what.last, located, crashes = m_limits.crashes](result<void> how) {
+        if (how) reach(crashes, crash_point::entry_acknowledged);
+        state->done(how, last, located);
+    });
+    reach(m_limits.crashes, crash_point::entry_appended);
 }
 
 }  // namespace cess::volume

@@ -23,6 +23,8 @@ public:
         net::duration append_idle;
         net::duration silence;   // without an entry coming back after which waiting is given up; writing is not
         net::duration patience;  // of one wait, however the entries come back
+        crash_points* crashes = nullptr;
+        mutations broken;
     };
     // `failed` is called once, from the pipeline's thread.
     journal(layer::session& to, limits with, sequence_number start, std::function<void(const error&)> failed);

@@ -200,6 +200,7 @@ result<engine::opened> recover(layer::layer& on, const chain::account& who, cons
         out.start.files = manifest.files;
     }
     TRY(auto state, load(store_options, manifest, out.record.id));
+    reach(how.crashes, crash_point::root_loaded);
     if (out.start.root.sequence == out.head) {
         state.table->mark_declared(manifest.declared);
     } else {
@@ -211,6 +212,7 @@ result<engine::opened> recover(layer::layer& on, const chain::account& who, cons
         CHECK_OK(history.run(entry));
         bytes().swap(entry);
     }
+    reach(how.crashes, crash_point::history_replayed);
     out.applied = history.at();
     out.cuts = history.take_cuts();
     for (const auto& each : out.cuts) out.views.insert(each.snapshot->name);

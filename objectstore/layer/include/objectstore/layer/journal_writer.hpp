@@ -13,8 +13,10 @@
 
 #include <objectstore/layer/journal.hpp>
 #include <objectstore/layer/miners.hpp>
+#include <objectstore/layer/mutations.hpp>
 #include <objectstore/layer/signal.hpp>
 
+#include <core/base/crash_points.hpp>
 #include <core/net/task_group.hpp>
 
 #include <deque>
@@ -33,11 +35,6 @@ struct journal_limits {
     std::size_t group_count_max = group_entries_max;
 };
 
-// What tests weaken to see that the simulation notices. All false in the product.
-struct journal_mutations {
-    bool acknowledge_early = false;  // A = m
-};
-
 class journal_writer : public std::enable_shared_from_this<journal_writer> {
 public:
     struct setup {
@@ -46,6 +43,7 @@ public:
         unsigned tolerated = 1;
         journal_limits limits;
         journal_mutations broken;
+        crash_points* crashes = nullptr;
     };
     using completion = std::function<void(result<void>)>;  // called on the strand; must not block
 

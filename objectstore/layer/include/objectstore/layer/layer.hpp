@@ -7,10 +7,12 @@
 
 #include <cache/block_cache.hpp>
 #include <chain/client/client.hpp>
+#include <core/base/crash_points.hpp>
 #include <core/base/metrics.hpp>
 #include <core/net/rpc.hpp>
 #include <objectstore/layer/deadlines.hpp>
 #include <objectstore/layer/keyring.hpp>
+#include <objectstore/layer/mutations.hpp>
 
 #include <functional>
 #include <map>
@@ -118,6 +120,8 @@ struct dependencies {
     metrics& count;
     deadlines limits;
     unsigned worker_threads = 2;  // sealing, hashing, coding
+    crash_points* crashes = nullptr;  // of tests
+    recovery_mutations broken;        // by tests
 };
 [[nodiscard]] std::unique_ptr<layer> make_layer(dependencies on);
 

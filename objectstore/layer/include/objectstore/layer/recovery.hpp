@@ -10,19 +10,6 @@
 
 namespace cess::layer {
 
-// What tests weaken to see that the simulation notices. All false in the product.
-struct recovery_mutations {
-    bool skip_fence = false;          // asks for the journal without fencing it
-    bool accept_fewer = false;        // goes on when m+1 members do not answer
-    bool any_seal = false;            // takes the newest journal that has anything, its seal complete or not
-    bool ignore_incarnation = false;  // a wiped member's answer counts
-    bool serve_early = false;         // does not wait until the tail is in the new journal
-    bool first_answer = false;        // takes the first member's chain, not the longest
-    bool skip_seals = false;          // always reads the oldest journal
-    bool keep_fragments = false;      // counts an append of which only some entries are there
-    journal_mutations writer;
-};
-
 struct take_options {
     std::string endpoint;
     std::uint64_t reservation = 4 * GiB;
@@ -48,6 +35,7 @@ struct recovery_context {
     chain::client& ledger;
     miner_directory& directory;
     deadlines limits;
+    crash_points* crashes = nullptr;
 };
 
 // See layer::take for the errors.

@@ -110,6 +110,17 @@ public:
     virtual void on_failure(std::function<void(const error&)> tell) = 0;
 };
 
+// What tests weaken to see that the simulation notices. All false in the product.
+struct mutations {
+    bool lose_locations = false;          // a stored segment's place is not journaled
+    bool sync_early = false;              // durable when appended, acknowledged or not
+    bool trim_early = false;              // a root lets go of entries past its cut
+    bool undivided_cuts = false;          // an entry may hold changes on both sides of a cut
+    bool first_payload_only = false;      // of a change that spans segments
+    bool snapshot_misses_buffers = false; // what was not stored at the cut is left out of its root
+    bool forget_snapshots = false;        // a dead segment is said never to have lived
+};
+
 struct settings {
     std::uint64_t segment_size = 32 * MiB;
     std::uint64_t buffers_max = 96 * MiB;             // of unfinished segments, in all; writers wait beyond
@@ -123,6 +134,8 @@ struct settings {
     std::string directory;                            // local working state; emptied by every open
     bool force = false;                               // take over without waiting for a silent owner
     std::string endpoint;                             // of the owner's control service
+    crash_points* crashes = nullptr;                  // of tests
+    mutations broken;                                 // by tests
 };
 
 // "name" or "name@snapshot", looked up in the account's namespace. errc::invalid for a malformed name,
