@@ -14,6 +14,10 @@ namespace {
 
 struct model_segment {
     std::uint64_t birth = 0, death = 0;
+    bool data = false;         // not a manifest: may be moved
+    bool moved = false;        // its record is gone
+    std::uint64_t to = 0;      // where it was moved; 0 = to nothing
+    std::set<std::uint64_t> origins;  // that lead to it
 };
 struct model_volume {
     volume_id id;
@@ -71,11 +75,17 @@ public:
                 while (!v.views.empty()) drop_view(v);
             while (reap_step(v, 7) != 0) {}
             for (const auto& [number, s] : v.segments) {
+                if (s.moved) {
+                    const auto at = on.find<forward_record>(key::forward(v.id, {number}));
+                    CHECK(at.has_value() == (s.to != 0 && has(v, s.to)));
+                    continue;
+                }
                 const bool needed = !v.deleted && (s.death == 0 || s.death > v.head);
                 INFO(v.name << " segment " << number << " birth " << s.birth << " death " << s.death << " head " << v.head);
                 CHECK(has(v, number) == needed);
             }
         }
+        for (const auto& [key, value] : on.state.all()) CHECK((key[0] != std::byte{'z'} && key[0] != std::byte{'d'} && key[0] != std::byte{'q'}));
         check();
     }
 
@@ -89,6 +99,13 @@ private:
             bool needed = s.death == 0 || (s.birth <= v.head && v.head < s.death);
             for (const auto& [name, view] : v.views) needed = needed || (s.birth <= view.first && view.first < s.death) || view.second == number;
             INFO(v.name << " segment " << number << " birth " << s.birth << " death " << s.death << " head " << v.head);
+            if (s.moved) {
+                CHECK_FALSE(has(v, number));
+                const auto at = on.find<forward_record>(key::forward(v.id, {number}));
+                if (at) CHECK(at->to.value == s.to);
+                if (needed && s.to != 0) CHECK((at && has(v, s.to)));
+                continue;
+            }
             if (needed) CHECK(has(v, number));
             if (s.death == 0) used += MiB;
         }
@@ -122,22 +139,58 @@ private:
         what.head.term = {v.term};
         for (auto n = random.below(4); n > 0; --n) {
             const auto birth = v.head + random.below(sequence - v.head + 3);
-            add(after, what.added, {birth, random.below(4) == 0 ? std::max<std::uint64_t>(1, birth + random.below(4)) : 0});
+            add(after, what.added, {birth, random.below(4) == 0 ? std::max<std::uint64_t>(1, birth + random.below(4)) : 0, true});
         }
         const auto manifest = add(after, what.added, {sequence, 0});
         what.head.manifest = record(after, manifest, {sequence, 0});
         for (auto& [number, s] : after.segments) {
-            if (s.death != 0 || number == manifest || (number != v.head_manifest && random.below(4) != 0)) continue;
+            if (s.death != 0 || s.moved || number == manifest || (number != v.head_manifest && random.below(4) != 0)) continue;
             if (s.birth > sequence || sequence == 0) continue;
             s.death = std::max<std::uint64_t>(1, s.birth + random.below(sequence - s.birth + 1));
             if (number == v.head_manifest) s.death = std::max<std::uint64_t>(1, sequence);
             what.dead.push_back({{number}, {s.death}});
+            for (const auto origin : s.origins)
+                if (auto& o = after.segments[origin]; o.death == 0) o.death = s.death;
         }
         after.head = sequence;
         after.head_manifest = manifest;
+        if (random.below(3) == 0) clean(v, after, what);
         const auto got = on.run(what);
         REQUIRE(got.what == "");
         v = after;
+    }
+
+    // Some segments, and those that lead to them, go into a new one, or to nothing, before others die.
+    void clean(const model_volume& before, model_volume& after, commit_root& what) {
+        std::vector<std::uint64_t> from;
+        for (const auto& [number, s] : before.segments)
+            if (s.data && !s.moved && has(before, number) && random.below(3) == 0) from.push_back(number);
+        if (from.empty()) return;
+        model_segment made{~std::uint64_t{0}, 0, true};
+        bool alive = false;
+        for (const auto number : from) {
+            const auto& s = before.segments.at(number);
+            made.birth = std::min(made.birth, s.birth);
+            made.death = std::max(made.death, s.death);
+            alive = alive || s.death == 0;
+        }
+        if (alive) made.death = 0;
+        const auto to = add(after, what.added, {made.birth, 0, true});
+        after.segments[to].death = made.death;
+        const auto lead = [&](std::uint64_t number, std::uint64_t where) {
+            auto& s = after.segments[number];
+            s.moved = true;
+            s.to = where;
+            if (where != 0) after.segments[where].origins.insert(number);
+            what.moved.push_back({{number}, {where}});
+        };
+        for (const auto number : from) {
+            for (const auto origin : before.segments.at(number).origins) lead(origin, random.below(4) == 0 ? 0 : to);
+            const auto death = before.segments.at(number).death;
+            lead(number, death != 0 && death <= after.head && random.below(4) == 0 ? 0 : to);
+        }
+        std::erase_if(what.dead, [&](const segment_death& d) { return after.segments[d.number.value].moved && random.below(2) == 0; });
+        if (made.death != 0) what.dead.push_back({{to}, {made.death}});
     }
 
     void snapshot(model_volume& v) {

@@ -663,3 +663,79 @@ TEST_CASE("views are bounded") {
     CHECK(code(on.run(what)) == errc::quota);
     CHECK(list::views(on.state, v, "", 10).size() == 10);
 }
+
+TEST_CASE("a segment that views pin is freed once its bytes are elsewhere, and leads there") {
+    ledger_bench on;
+    const auto v = on.opened("v");
+    auto first = on.root(v, 10, 1);
+    for (std::uint64_t i = 2; i <= 4; ++i) first.added.push_back(on.segment(v, i, i));
+    REQUIRE(on.run(first).code == errc::ok);
+    REQUIRE(on.run(on.view(v, "s", 10, 5)).code == errc::ok);
+    auto second = on.root(v, 20, 6);
+    second.dead = {{{1ULL << 40 | 1}, {20}}, {{1ULL << 40 | 2}, {15}}, {{1ULL << 40 | 3}, {16}}};
+    REQUIRE(on.run(second).code == errc::ok);
+    REQUIRE(on.has_segment(v, 2));
+    const auto number = [](std::uint64_t counter) { return segment_number{1ULL << 40 | counter}; };
+
+    auto third = on.root(v, 30, 7);
+    third.dead = {{number(8), {16}}};
+    third.added.push_back(on.segment(v, 8, 2));
+    third.moved = {{number(2), number(8)}, {number(3), number(8)}};
+    const auto used = on.volume(v).used;
+    REQUIRE(on.run(third).code == errc::ok);
+    CHECK_FALSE(on.has_segment(v, 2));
+    CHECK(on.is_freed(v, 2));
+    CHECK(on.is_freed(v, 3));
+    CHECK(on.has_segment(v, 8));
+    CHECK(on.find<forward_record>(key::forward(v, number(2)))->to == number(8));
+    CHECK(on.volume(v).used == used);
+    CHECK(on.volume(v).freed_upto < sequence_number{16});  // nothing that a view may still be made of is lost
+
+    // Once the view goes, so do the container and what leads to it.
+    REQUIRE(on.run(delete_view{v, "s"}).code == errc::ok);
+    while (*wire::decode<std::uint64_t>(on.run(reap{v, 1}).value) != 0) {}
+    CHECK(on.is_freed(v, 8));
+    CHECK_FALSE(on.find<forward_record>(key::forward(v, number(2))));
+    CHECK_FALSE(on.find<forward_record>(key::forward(v, number(3))));
+    CHECK(on.has_segment(v, 4));
+}
+
+TEST_CASE("moves that could lose bytes are refused") {
+    ledger_bench on;
+    const auto v = on.opened("v");
+    const auto number = [](std::uint64_t counter) { return segment_number{1ULL << 40 | counter}; };
+    auto first = on.root(v, 10, 1);
+    for (std::uint64_t i = 2; i <= 4; ++i) first.added.push_back(on.segment(v, i, i));
+    REQUIRE(on.run(first).code == errc::ok);
+    REQUIRE(on.run(on.view(v, "s", 10, 5)).code == errc::ok);
+    std::uint64_t next = 100;
+    const auto moving = [&](segment_number from, segment_number to, std::uint64_t birth = 1, std::uint64_t death = 0) {
+        auto what = on.root(v, 20, next++);
+        what.added.push_back(on.segment(v, 50, birth));
+        if (death) what.added.back().death = {death};
+        what.moved = {{from, to}};
+        return on.run(what).code;
+    };
+    CHECK(moving(number(2), number(51)) == errc::invalid);       // to one that is not there
+    CHECK(moving(number(2), number(2)) == errc::invalid);
+    CHECK(moving(number(2), number(50), 3) == errc::invalid);    // a view at 2 would not pin it
+    CHECK(moving(number(2), number(50), 1, 25) == errc::invalid);  // nor the head
+    CHECK(moving(number(2), {}) == errc::invalid);               // the head needs it
+    CHECK(moving(number(5), number(50)) == errc::invalid);       // a view's manifest
+    CHECK(on.has_segment(v, 2));
+    CHECK(moving(number(2), number(50)) == errc::ok);
+    CHECK(moving(number(2), number(50)) == errc::ok);            // said again
+    CHECK(moving(number(9), number(50)) == errc::ok);            // never there, or freed before
+    auto chain = on.root(v, 20, next++);
+    chain.added.push_back(on.segment(v, 60, 1));
+    chain.moved = {{number(50), number(60)}};
+    CHECK(on.run(chain).code == errc::invalid);                  // 2 would lead nowhere
+    chain.moved = {{number(2), number(60)}, {number(50), number(60)}};
+    CHECK(on.run(chain).code == errc::ok);
+    CHECK(on.find<forward_record>(key::forward(v, number(2)))->to == number(60));
+    CHECK(on.find<forward_record>(key::forward(v, number(2)))->birth == sequence_number{2});
+    CHECK(on.find<forward_record>(key::forward(v, number(50)))->to == number(60));
+    CHECK(on.run(on.stranger, chain).code == errc::permission);
+    chain.term = chain.head.term = {0};
+    CHECK(on.run(chain).code == errc::fenced);
+}

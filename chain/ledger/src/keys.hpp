@@ -13,7 +13,12 @@ namespace cess::ledger::key {
 
 [[nodiscard]] bytes expiry(block_height at, const account_id& account, const client_id& client);
 [[nodiscard]] bytes expiry_prefix();
-[[nodiscard]] bytes pins(const volume_id& lineage);                       // → pin_list
+[[nodiscard]] bytes forward_prefix(const volume_id& lineage);
+[[nodiscard]] bytes led(const volume_id& lineage, segment_number to, segment_number from);  // the forwards, by where they lead
+[[nodiscard]] bytes led_prefix(const volume_id& lineage, segment_number to);
+[[nodiscard]] bytes led_prefix(const volume_id& lineage);
+[[nodiscard]] bytes astray(const volume_id& lineage, segment_number to);    // freed: the forwards to it wait for removal
+[[nodiscard]] bytes astray_prefix(const volume_id& lineage);
 [[nodiscard]] bytes pinned(const volume_id& lineage, sequence_number by, segment_number number);
 [[nodiscard]] bytes pinned_prefix(const volume_id& lineage, sequence_number by);
 [[nodiscard]] bytes pinned_prefix(const volume_id& lineage);

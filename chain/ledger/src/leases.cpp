@@ -113,7 +113,8 @@ result<void> check_manifest(transition& in, const volume_record& volume, const r
 }
 
 result<bytes> execute(transition& in, const commit_root& what) {
-    if (what.added.size() > limits::segments_max || what.dead.size() > limits::segments_max) return error(errc::too_large, "more than 4096 segments in one transaction");
+    if (what.added.size() > limits::segments_max || what.dead.size() > limits::segments_max || what.moved.size() > limits::segments_max)
+        return error(errc::too_large, "more than 4096 segments in one transaction");
     TRY(auto volume, in.held(what.volume, what.term));
     CHECK_OK(check_head(volume, what.head));
     if (what.head.manifest && what.head.manifest->lineage != volume.id) CHECK_OK(check_manifest(in, volume, what.head));  // while the old head stands
@@ -121,10 +122,12 @@ result<bytes> execute(transition& in, const commit_root& what) {
     if (volume.head.manifest) volume.head.manifest->death = {};
     lineage life(in, volume);
     CHECK_OK(life.add(what.added));
+    CHECK_OK(life.move(what.moved));
     CHECK_OK(life.kill(what.dead));
     if (!what.head.manifest || what.head.manifest->lineage == volume.id) CHECK_OK(check_manifest(in, volume, volume.head));
     drop_older(volume, what.term);
     life.settle_pending(settled_with_a_root);
+    life.settle_astray(settled_with_a_root);
     in.save(volume);
     return bytes{};
 }

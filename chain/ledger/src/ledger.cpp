@@ -72,7 +72,7 @@ std::uint64_t weight_of(const transaction& what, std::size_t encoded_size) {
     static constexpr std::uint64_t a_segment = 512;
     std::uint64_t segments = 0;
     if (const auto* step = std::get_if<reap>(&what.what)) segments = std::min(step->limit, limits::reap_max);
-    if (const auto* moved = std::get_if<commit_root>(&what.what)) segments = std::min(moved->dead.size(), limits::segments_max) + 64;
+    if (const auto* moved = std::get_if<commit_root>(&what.what)) segments = std::min(moved->dead.size() + moved->moved.size(), 2 * limits::segments_max) + 128;
     if (std::holds_alternative<delete_volume>(what.what)) segments = 256;
     return encoded_size + segments * a_segment;
 }

@@ -128,6 +128,11 @@ void lineage::retire(const segment_record& segment) {
 }
 
 void lineage::free(const segment_record& segment) {
+    take_away(segment);
+    m_volume.freed_upto = std::max(m_volume.freed_upto, segment.death);
+}
+
+void lineage::take_away(const segment_record& segment) {
     const auto length = fragment_length(segment);
     for (const auto& holder : segment.holders) m_in.drop_committed(holder, length);
     auto& committed = m_in.totals().committed;
@@ -137,7 +142,7 @@ void lineage::free(const segment_record& segment) {
     m_in.save(key::freed(m_volume.id, segment.id), freed_record{m_volume.id, segment.id, m_in.at().height, segment.holders});
     const auto place = m_in.next_freed();
     for (const auto& holder : segment.holders) m_in.save(key::freed_order(holder, place), std::pair(m_volume.id, segment.id));
-    m_volume.freed_upto = std::max(m_volume.freed_upto, segment.death);
+    if (!m_in.scan(key::led_prefix(m_volume.id, segment.number), {}, 1).empty()) m_in.mark(key::astray(m_volume.id, segment.number));
 }
 
 void lineage::pin_view(const view_record& view) {
@@ -172,8 +177,7 @@ std::uint64_t lineage::settle_unpinned(std::uint64_t limit) {
         for (const auto& entry : group) {
             m_in.erase(entry.key);
             const auto segment = m_in.find<segment_record>(key::segment(m_volume.id, {number_at_end(entry.key)}));
-            if (!segment) throw std::runtime_error("ledger state: a pinned segment without its record");
-            retire(*segment);
+            if (segment) retire(*segment);  // none: it was moved
         }
         done += group.size();
         if (group.size() < want) {
@@ -206,7 +210,8 @@ std::uint64_t lineage::destroy(std::uint64_t limit) {
         free(transition::decoded<segment_record>(entry.value));
         ++done;
     }
-    for (const auto& prefix : {key::pinned_prefix(m_volume.id), key::pending_prefix(m_volume.id), key::unpinned_prefix(m_volume.id)}) {
+    for (const auto& prefix : {key::pinned_prefix(m_volume.id), key::pending_prefix(m_volume.id), key::unpinned_prefix(m_volume.id),
+                               key::forward_prefix(m_volume.id), key::led_prefix(m_volume.id), key::astray_prefix(m_volume.id)}) {
         if (done >= limit) break;
         for (const auto& entry : m_in.scan(prefix, {}, limit - done)) {
             m_in.erase(entry.key);

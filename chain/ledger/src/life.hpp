@@ -4,24 +4,14 @@
 // b <= view.sequence < d, and no view names it as its manifest. Until then a dead segment waits in exactly one place:
 //   pinned(by v)   while the view at v is known to pin it,
 //   pending(d)     while no view pins it but d lies past the head.
+// One whose needed bytes its owner moved elsewhere is freed at once and leaves a forward; a mark pinned(by v) of it may
+// stay behind until its group is looked at.
 // When a view at v goes, its whole group is looked at again, in bounded steps (`reap`), guided by the mark unpinned(v).
 #pragma once
 
 #include "transition.hpp"
 
 namespace cess::ledger {
-
-struct pin {
-    sequence_number sequence;
-    segment_number manifest;  // of the view, 0 if it is not of this lineage
-    template <class S, class C> static void describe(S& s, C& c) { c(s.sequence, s.manifest); }
-    friend auto operator<=>(const pin&, const pin&) = default;
-};
-struct pin_list {
-    static constexpr std::uint8_t wire_version = 1;
-    std::vector<pin> pins;  // ascending, one a view
-    template <class S, class C> static void describe(S& s, C& c) { c(s.pins); }
-};
 
 // Works on the caller's copy of the volume record, which the caller saves. `volume.head` must already be the new one.
 class lineage {
@@ -30,12 +20,14 @@ public:
 
     result<void> add(const std::vector<segment_record>& segments);
     result<void> kill(const std::vector<segment_death>& deaths);
+    result<void> move(const std::vector<segment_move>& moves);
     [[nodiscard]] std::size_t views() { return pins().size(); }
     void pin_view(const view_record& view);
     void unpin_view(const view_record& view);
     // Each settles at most `limit` waiting segments and answers how many.
     std::uint64_t settle_pending(std::uint64_t limit);
     std::uint64_t settle_unpinned(std::uint64_t limit);
+    std::uint64_t settle_astray(std::uint64_t limit);
     // Of a volume being deleted; 0 = no trace of its segments is left.
     std::uint64_t destroy(std::uint64_t limit);
 
@@ -43,8 +35,13 @@ private:
     result<void> add_one(const segment_record& segment);
     result<void> check(const segment_record& segment);
     result<void> kill_one(segment_record segment, sequence_number death);
+    result<void> move_one(const segment_move& what);
+    result<void> check_move(const segment_record& from, const std::optional<segment_record>& to);
+    void forward(segment_number from, const forward_record& leads);
+    void unforward(segment_number from, segment_number to);
     void retire(const segment_record& segment);
     void free(const segment_record& segment);
+    void take_away(const segment_record& segment);
     std::optional<sequence_number> pinned_by(const segment_record& segment);
     std::vector<pin>& pins();
     void save_pins();

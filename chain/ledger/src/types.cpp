@@ -117,6 +117,15 @@ bytes expiry(block_height at, const account_id& account, const client_id& client
 }
 bytes expiry_prefix() { return builder('e').take(); }
 bytes pins(const volume_id& lineage) { return builder('p').id(lineage).take(); }
+bytes forward(const volume_id& lineage, segment_number from) { return builder('m').id(lineage).number(from.value).take(); }
+bytes forward_prefix(const volume_id& lineage) { return builder('m').id(lineage).take(); }
+bytes led(const volume_id& lineage, segment_number to, segment_number from) {
+    return builder('M').id(lineage).number(to.value).number(from.value).take();
+}
+bytes led_prefix(const volume_id& lineage, segment_number to) { return builder('M').id(lineage).number(to.value).take(); }
+bytes led_prefix(const volume_id& lineage) { return builder('M').id(lineage).take(); }
+bytes astray(const volume_id& lineage, segment_number to) { return builder('z').id(lineage).number(to.value).take(); }
+bytes astray_prefix(const volume_id& lineage) { return builder('z').id(lineage).take(); }
 bytes pinned(const volume_id& lineage, sequence_number by, segment_number number) {
     return builder('d').id(lineage).number(by.value).number(number.value).take();
 }

@@ -187,6 +187,7 @@ result<bytes> execute(transition& in, const reap& what) {
     lineage life(in, *volume);
     auto done = life.settle_unpinned(what.limit);
     if (done < what.limit) done += life.settle_pending(what.limit - done);
+    if (done < what.limit) done += life.settle_astray(what.limit - done);
     in.save(*volume);
     return wire::encode(done);
 }

@@ -197,6 +197,32 @@ struct freed_record {
     static void describe(Self& self, Codec& codec) { codec(self.lineage, self.id, self.since, self.holders); }
     friend bool operator==(const freed_record&, const freed_record&) = default;
 };
+// A freed segment whose bytes that anybody still needs were moved to another of its lineage: `to` says in itself where
+// they are. Kept until `to` is freed.
+struct forward_record {
+    static constexpr std::uint8_t wire_version = 1;
+    segment_number to;
+    sequence_number birth;  // of the one that was moved
+    template <class Self, class Codec>
+    static void describe(Self& self, Codec& codec) { codec(self.to, self.birth); }
+    friend bool operator==(const forward_record&, const forward_record&) = default;
+};
+
+// The views of a lineage, as its segments' lives see them.
+struct pin {
+    sequence_number sequence;
+    segment_number manifest;  // of the view, 0 if it is not of this lineage
+    template <class Self, class Codec>
+    static void describe(Self& self, Codec& codec) { codec(self.sequence, self.manifest); }
+    friend auto operator<=>(const pin&, const pin&) = default;
+};
+struct pin_list {
+    static constexpr std::uint8_t wire_version = 1;
+    std::vector<pin> pins;  // ascending, one a view
+    template <class Self, class Codec>
+    static void describe(Self& self, Codec& codec) { codec(self.pins); }
+};
+
 // A place in the order in which segments were freed; miners page by it. 0 = from the first.
 using freed_cursor = strong_number<struct freed_cursor_tag>;
 
@@ -266,14 +292,21 @@ struct segment_death {
     sequence_number death;
     template <class S, class C> static void describe(S& s, C& c) { c(s.number, s.death); }
 };
+// The owner copied what is needed of `from` into `to`, which is freed at once, whatever views pin it; or, with `to` = 0,
+// nothing of it is needed though views were taken in its time. A `from` that is a container takes those that led to it along.
+struct segment_move {
+    segment_number from, to;
+    template <class S, class C> static void describe(S& s, C& c) { c(s.from, s.to); }
+};
 // Moves the head. Older leases than `term` are dropped from the volume's list: the root contains all of them.
 struct commit_root {
     volume_id volume;
     term_number term;
     root head;
     std::vector<segment_record> added;  // the manifest's own segment among them
+    std::vector<segment_move> moved;    // in this order: added, moved, dead
     std::vector<segment_death> dead;    // freed at once where no view pins birth..death
-    template <class S, class C> static void describe(S& s, C& c) { c(s.volume, s.term, s.head, s.added, s.dead); }
+    template <class S, class C> static void describe(S& s, C& c) { c(s.volume, s.term, s.head, s.added, s.moved, s.dead); }
 };
 struct create_view {
     volume_id volume;
@@ -347,7 +380,7 @@ struct client_record {
 
 namespace limits {
 inline constexpr std::size_t transaction_size_max = 2 * MiB;  // encoded and signed
-inline constexpr std::size_t segments_max = 4096;             // added, and dead, a transaction
+inline constexpr std::size_t segments_max = 4096;             // added, dead, and moved, a transaction
 inline constexpr std::size_t members_max = 64;                // of a journal
 inline constexpr std::size_t leases_max = 64;                 // listed in a volume
 inline constexpr std::size_t keys_max = 256;                  // of a keyring
@@ -382,6 +415,8 @@ namespace key {
 [[nodiscard]] bytes segment(const volume_id& lineage, segment_number number);
 [[nodiscard]] bytes segment_by_id(const volume_id& lineage, const segment_id& id);  // → segment_ref; there while the record is
 [[nodiscard]] bytes freed(const volume_id& lineage, const segment_id& id);
+[[nodiscard]] bytes forward(const volume_id& lineage, segment_number from);        // → forward_record
+[[nodiscard]] bytes pins(const volume_id& lineage);                                // → pin_list; absent = no views
 [[nodiscard]] bytes totals();
 [[nodiscard]] bytes client(const account_id& account, const client_id& client);
 }  // namespace key
