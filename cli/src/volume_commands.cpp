@@ -85,12 +85,18 @@ result<int> info(context& c, const arguments& a) {
     TRY(auto runtime, c.connect());
     TRY(const auto v, runtime->volume(name));
     TRY(const auto snapshots, runtime->snapshots(name));
+    TRY(const auto use, runtime->usage_of(name));
     auto out = to_json(v);
     out["limits"] = nullptr;  // known to who has it attached
     if (v.type == ledger::volume_type::block) {
         TRY(const auto limits, runtime->limits_in_force(v));
         if (limits) out["limits"] = limits_json(*limits);
     }
+    // Its owner counts these; the ledger's `used` has metadata too, and nothing that only snapshots hold.
+    out["mapped"] = use ? nlohmann::json(use->logical) : nlohmann::json(nullptr);
+    out["stored"] = use ? nlohmann::json(use->stored) : nlohmann::json(nullptr);
+    out["needed"] = use ? nlohmann::json(use->needed) : nlohmann::json(nullptr);
+    out["reclaimable"] = use ? nlohmann::json(use->stored - use->needed) : nlohmann::json(nullptr);
     out["snapshots"] = nlohmann::json::array();
     for (const auto& s : snapshots) out["snapshots"].push_back(s.name);
     if (c.json) {
@@ -99,7 +105,8 @@ result<int> info(context& c, const arguments& a) {
     }
     for (const auto& [key, value] : out.items()) {
         auto text = value.is_string() ? value.get<std::string>() : value.dump();
-        if (key == "size" || key == "used") text = format_size(value.get<std::uint64_t>()) + " (" + text + ")";
+        const bool bytes = key == "size" || key == "used" || key == "mapped" || key == "stored" || key == "needed" || key == "reclaimable";
+        if (bytes && !value.is_null()) text = format_size(value.get<std::uint64_t>()) + " (" + text + ")";
         if (key == "created") text = utc(value.get<std::uint64_t>());
         if (value.is_null()) text = "-";
         if (key == "limits" && v.type == ledger::volume_type::block) text = limits_text(value, name);

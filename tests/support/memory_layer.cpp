@@ -408,6 +408,8 @@ public:
         return {};
     }
 
+    result<void> read_once(const cess::layer::keyring& keys, const std::vector<cess::layer::piece>& pieces) override { return read(keys, pieces); }
+
     std::vector<cess::layer::fragment_fault> verify(const ledger::segment_record& segment) override {
         const std::lock_guard lock(m_of.mutex);
         if (m_of.segments.contains({segment.lineage, segment.id})) return {};
@@ -633,6 +635,15 @@ std::uint64_t memory_network::segment_bytes() const {
     const std::lock_guard lock(m_state->mutex);
     std::uint64_t sum = 0;
     for (const auto& [id, segment] : m_state->segments) sum += segment.content.size();
+    return sum;
+}
+
+std::uint64_t memory_network::data_bytes(const std::string& name) const {
+    const auto v = const_cast<memory_network*>(this)->record(name);
+    const std::lock_guard lock(m_state->mutex);
+    std::uint64_t sum = 0;
+    for (const auto& each : ledger::list::segments(m_state->ledger_state, v.id, {}, SIZE_MAX))
+        if (each.block_size == v.block_size) sum += each.length;  // metadata has larger blocks
     return sum;
 }
 

@@ -62,6 +62,7 @@ public:
     // ---- what is there
     [[nodiscard]] std::size_t segments() const;
     [[nodiscard]] std::uint64_t segment_bytes() const;
+    [[nodiscard]] std::uint64_t data_bytes(const std::string& volume) const;  // of committed segments, without metadata
     [[nodiscard]] std::size_t journal_entries(const std::string& volume) const;
 
     struct state;

@@ -44,6 +44,7 @@ public:
     [[nodiscard]] result<std::vector<cess::volume::snapshot_info>> snapshots() override { return std::vector<cess::volume::snapshot_info>(); }
     [[nodiscard]] result<void> resize(std::uint64_t size) override;
     [[nodiscard]] result<void> checkpoint() override { return sync(); }
+    [[nodiscard]] result<void> clean() override { return {}; }  // holds nothing but what is needed
     [[nodiscard]] result<void> close() override { return sync(); }
     void on_failure(std::function<void(const error&)> tell) override;
 

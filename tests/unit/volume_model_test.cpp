@@ -16,6 +16,7 @@ namespace {
 
 constexpr std::uint64_t blob_size = 96 * KiB;
 constexpr std::uint64_t blob_count = 4;
+constexpr std::uint64_t slack = 128 * KiB;
 
 std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
     const char* text = std::getenv(name);
@@ -44,6 +45,9 @@ private:
         s.memtable = 64 * KiB;
         s.append_idle = std::chrono::milliseconds(1 + below(20));
         s.checkpoint_idle = below(2) ? std::chrono::milliseconds(30) : std::chrono::milliseconds(600'000);
+        s.clean_slack = slack;
+        s.clean_bandwidth = 16 * GiB;
+        s.clean_look = below(2) ? std::chrono::milliseconds(2) : std::chrono::milliseconds(600'000);
         s.journal_checkpoint = below(2) ? 200 * KiB : 64 * MiB;
         return s;
     }
@@ -203,6 +207,7 @@ private:
         const auto to = "c" + std::to_string(++m_named);
         if (!m_net.clone("v", name, to)) return;  // pending
         auto mine = model;
+        ++m_clones;
         for (int round = 0; round < 2; ++round) {
             auto opened = m_net.open(to, how());
             if (!opened) FAIL("clone: " + opened.error().message());
@@ -215,7 +220,51 @@ private:
             mine.run(what);
             if (auto done = (*opened)->close(); !done) FAIL("close clone: " + done.error().message());
         }
+        m_pinned += model.logical();
         m_snapshots.erase(name);  // it is pinned by the clone now: leave it alone
+    }
+
+    // Whoever opened a snapshot before keeps reading it, though its segments go.
+    void clean() {
+        if (!m_up) return;
+        std::unique_ptr<volume::reader> before;
+        volume_model expected;
+        if (!m_snapshots.empty() && below(2)) {
+            const auto& [name, model] = *std::next(m_snapshots.begin(), static_cast<std::ptrdiff_t>(below(m_snapshots.size())));
+            if (auto opened = m_net.open_snapshot("v", name)) {
+                before = std::move(*opened);
+                expected = model;
+            }
+        }
+        if (auto done = m_volume->clean(); !done && done.error().code != errc::timeout) FAIL("clean: " + done.error().message());
+        if (before) check(expected, *before, "a snapshot opened before cleaning");
+        check(m_model, *m_volume, "cleaned");
+    }
+
+    // Once all is settled, no more is stored than the bound allows: locally, and at the miners.
+    void check_space() {
+        const auto bound = [&] {
+            auto needed = m_model.logical() + m_pinned;
+            for (const auto& [name, model] : m_snapshots) needed += model.logical();
+            return needed + needed / 2 + slack;
+        };
+        const auto settle = [&](const std::string& when) {
+            settle_usage();
+            if (auto done = m_volume->checkpoint(); !done) FAIL("checkpoint: " + done.error().message());
+            if (auto done = m_volume->clean(); !done) FAIL("clean: " + done.error().message());
+            const auto use = m_volume->usage_now();
+            if (use.stored > bound()) FAIL(when + ": " + std::to_string(use.stored) + " are stored, " + std::to_string(bound()) + " allowed");
+            if (use.needed > use.stored) FAIL(when + ": more is needed than stored");
+        };
+        settle("with snapshots");
+        check_snapshots();
+        while (!m_snapshots.empty()) {
+            if (auto deleted = m_net.delete_snapshot("v", m_snapshots.begin()->first); !deleted) FAIL("delete: " + deleted.error().message());
+            m_snapshots.erase(m_snapshots.begin());
+            settle("a snapshot less");
+        }
+        check(m_model, *m_volume, "with the snapshots gone");
+        if (m_pinned == 0 && m_clones == 0 && m_net.data_bytes("v") > bound()) FAIL("miners hold " + std::to_string(m_net.data_bytes("v")) + ", allowed are " + std::to_string(bound()));
     }
 
     void step() {
@@ -229,7 +278,8 @@ private:
         if (dice < 188) return clone();
         if (dice < 190) return consensus(below(3) != 0);
         if (dice < 192) return close_and_open();
-        if (dice < 196) return crash();
+        if (dice < 195) return crash();
+        if (dice < 198) return clean();
         settle_usage();
     }
 
@@ -237,6 +287,7 @@ private:
         consensus(true);
         check_snapshots();
         check(m_model, *m_volume, "at the end");
+        check_space();
     }
 
     support::memory_network m_net;
@@ -246,6 +297,8 @@ private:
     std::map<sequence_number, volume_model> m_history{{sequence_number{}, volume_model()}};
     sequence_number m_acknowledged;
     std::map<std::string, volume_model> m_snapshots;
+    std::uint64_t m_pinned = 0;  // bytes of snapshots that clones stand on
+    unsigned m_clones = 0;
     bool m_up = true;
     unsigned m_named = 0;
 };

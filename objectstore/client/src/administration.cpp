@@ -85,6 +85,19 @@ result<ledger::volume_record> runtime_implementation::create_volume(const volume
     return volume(what.name);
 }
 
+result<std::optional<::cess::volume::usage>> runtime_implementation::usage_of(const std::string& name) {
+    TRY(const auto record, volume(name));
+    const auto answered = through_owner(record, tell_usage());
+    if (!answered || !*answered || !(*answered)->usage) return std::optional<::cess::volume::usage>();
+    const auto& told = *(*answered)->usage;
+    ::cess::volume::usage out;
+    out.logical = told.mapped;
+    out.stored = told.stored;
+    out.needed = told.needed;
+    out.size = record.size;
+    return std::optional(out);
+}
+
 result<void> runtime_implementation::delete_volume(const std::string& name) {
     TRY(const auto record, volume(name));
     CHECK_OK(refuse_if_attached(record));

@@ -35,7 +35,8 @@ struct list_snapshots { template <class S, class C> static void describe(S&, C&)
 struct set_size { std::uint64_t size = 0; template <class S, class C> static void describe(S& s, C& c) { c(s.size); } };
 struct set_limits { io_limits to; template <class S, class C> static void describe(S& s, C& c) { c(s.to); } };
 struct get_limits { template <class S, class C> static void describe(S&, C&) {} };
-using owner_action = std::variant<make_snapshot, list_snapshots, set_size, set_limits, get_limits>;
+struct tell_usage { template <class S, class C> static void describe(S&, C&) {} };
+using owner_action = std::variant<make_snapshot, list_snapshots, set_size, set_limits, get_limits, tell_usage>;
 
 struct owner_command {
     static constexpr std::uint8_t wire_version = 1;
@@ -67,11 +68,16 @@ struct listed_snapshot {
     bool pending = false;
     template <class S, class C> static void describe(S& s, C& c) { c(s.name, s.created_unix, s.at, s.pending); }
 };
+struct told_usage {
+    std::uint64_t mapped = 0, stored = 0, needed = 0;  // volume::usage
+    template <class S, class C> static void describe(S& s, C& c) { c(s.mapped, s.stored, s.needed); }
+};
 struct owner_result {
     static constexpr std::uint8_t wire_version = 1;
     std::vector<listed_snapshot> snapshots;  // of list_snapshots
     std::optional<io_limits> limits;         // of get_limits
-    template <class S, class C> static void describe(S& s, C& c) { c(s.snapshots, s.limits); }
+    std::optional<told_usage> usage;         // of tell_usage
+    template <class S, class C> static void describe(S& s, C& c) { c(s.snapshots, s.limits, s.usage); }
 };
 
 }  // namespace cess::client

@@ -77,6 +77,10 @@ result<owner_result> owned_volume::execute(const owner_action& what) {
         TRY(const auto all, m_on->snapshots());
         for (const auto& s : all) out.snapshots.push_back({s.name, s.created_unix, s.at, s.pending});
     }
+    if (std::holds_alternative<tell_usage>(what)) {
+        const auto now = m_on->usage_now();
+        out.usage = told_usage{now.logical, now.stored, now.needed};
+    }
     return out;
 }
 

@@ -31,6 +31,7 @@ public:
     result<ledger::volume_record> create_volume(const volume_spec& what) override;
     result<std::vector<ledger::volume_record>> volumes() override;
     result<ledger::volume_record> volume(const std::string& name) override;
+    result<std::optional<::cess::volume::usage>> usage_of(const std::string& name) override;
     result<void> delete_volume(const std::string& name) override;
     result<void> rename_volume(const std::string& name, const std::string& to) override;
     result<void> resize_volume(const std::string& name, std::uint64_t size, bool shrink) override;

@@ -1,6 +1,7 @@
 #include "layer_core.hpp"
 
 #include "block_fetch.hpp"
+#include "read_once.hpp"
 
 #include <core/base/log.hpp>
 #include <core/net/blocking.hpp>
@@ -29,6 +30,7 @@ public:
     explicit layer_impl(dependencies on) : m_core(std::move(on)), m_fetch(m_core) {}
 
     result<void> read(const keyring& keys, const std::vector<piece>& pieces) override { return m_fetch.read(keys, pieces); }
+    result<void> read_once(const keyring& keys, const std::vector<piece>& pieces) override { return read_past_cache(m_core, keys, pieces); }
     std::vector<fragment_fault> verify(const ledger::segment_record& segment) override;
     result<ownership> take(const chain::account& who, volume_id volume, const crypto::signing_key& session_key, open_options how) override;
     chain::client& ledger() noexcept override { return m_core.on.ledger; }

@@ -124,6 +124,26 @@ result<void> buffer_pool::wait_stored(segment_number number, net::duration patie
     return {};
 }
 
+result<buffer_pool::loan> buffer_pool::lend(std::uint64_t bytes) {
+    std::unique_lock lock(m_mutex);
+    const auto deadline = clock::now() + m_limits.patience;
+    while (m_bytes != 0 && m_bytes + bytes > m_limits.buffers_max) {
+        if (m_stop) return error(errc::canceled, "volume is closed");
+        if (m_changed.wait_until(lock, deadline) == std::cv_status::timeout) return error(errc::timeout, "write buffers stayed full: cleaning waits");
+    }
+    if (m_stop) return error(errc::canceled, "volume is closed");
+    m_bytes += bytes;
+    return loan(*this, bytes);
+}
+
+void buffer_pool::repay(std::uint64_t bytes) {
+    {
+        const std::lock_guard lock(m_mutex);
+        m_bytes -= bytes;
+    }
+    m_changed.notify_all();
+}
+
 void buffer_pool::wake() {
     { const std::lock_guard lock(m_mutex); }
     m_changed.notify_all();

@@ -47,6 +47,21 @@ public:
     void wake();  // something changed that waiters look at
     void abandon();  // waiters get errc::canceled, no put is started any more
     void stop();     // abandons, and waits for running puts
+    // Memory of the buffers' bound for something else, given back with the loan. Waits as place() does.
+    class loan {
+    public:
+        loan(buffer_pool& of, std::uint64_t bytes) : m_of(&of), m_bytes(bytes) {}
+        loan(loan&& other) noexcept : m_of(std::exchange(other.m_of, nullptr)), m_bytes(other.m_bytes) {}
+        loan& operator=(loan&&) = delete;
+        ~loan() {
+            if (m_of) m_of->repay(m_bytes);
+        }
+
+    private:
+        buffer_pool* m_of;
+        std::uint64_t m_bytes;
+    };
+    [[nodiscard]] result<loan> lend(std::uint64_t bytes);
     [[nodiscard]] std::uint64_t unstored_bytes() const;  // accepted, not yet at the miners
     [[nodiscard]] std::uint64_t bytes_held() const;
 
@@ -63,6 +78,7 @@ private:
     void copied(const std::shared_ptr<slot>& into);
     void seal(const std::shared_ptr<slot>& which);  // REQUIRES: m_mutex
     [[nodiscard]] error full() const;               // REQUIRES: m_mutex
+    void repay(std::uint64_t bytes);
     void work();
     void finish(const std::shared_ptr<slot>& which);
     void store(const std::shared_ptr<slot>& which);

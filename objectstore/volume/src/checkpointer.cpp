@@ -191,10 +191,10 @@ result<void> checkpointer::prepare(job& j) {
 result<void> checkpointer::settle_locations(job& j, root_manifest& manifest) {
     j.added.clear();
     const auto placed = [this](const segment_ref& ref, segment_row row) -> result<segment_row> {
-        const auto found = m_of.table.find(ref);
-        if (!found.at) return error(errc::corrupt, "segment " + std::to_string(ref.number.value) + " of the cut is nowhere");
+        const auto found = m_of.table.record_of(ref);
+        if (!found) return error(errc::corrupt, "segment " + std::to_string(ref.number.value) + " of the cut is nowhere");
         const auto birth = row.at.birth;
-        row.at = *found.at;
+        row.at = *found;
         row.at.birth = birth;
         row.at.death = {};
         return row;
@@ -356,6 +356,7 @@ result<void> checkpointer::commit(job& j) {
     what.term = m_of.holder.term();
     what.head = *j.root;
     what.added = j.added;
+    what.moved = j.what.segments.moved;
     what.dead = j.dead;
     what.dead.insert(what.dead.end(), j.what.segments.dead.begin(), j.what.segments.dead.end());
     what.dead.insert(what.dead.end(), m_carried.begin(), m_carried.end());

@@ -84,6 +84,8 @@ result<cut> engine::make_cut(std::optional<snapshot_edit> snapshot) {
                 m_journal->push(std::move(change));
             }
             m_pool->seal_open();
+            if (snapshot) m_table->add_view(applied());
+            else m_table->switch_staged(applied());
             CHECK_OK(begin_local_cut(*m_store, *m_table, applied(), out));
             m_journal->divide(out.at);
             m_last_cut = out.at.value;
@@ -113,6 +115,17 @@ result<void> engine::cut_head(bool even_if_waiting) {
     TRY(auto made, make_cut({}));
     m_checkpointer->add(std::move(made));
     return {};
+}
+
+// A head that takes what was cleaned.
+result<void> engine::cut_for_cleaning() {
+    if (m_applied.load() == m_last_cut.load()) CHECK_OK(apply_nothing());
+    return cut_head(false);
+}
+
+result<void> engine::clean() {
+    CHECK_OK(check_writable());
+    return m_cleaner->clean(std::chrono::minutes(10));
 }
 
 result<void> engine::flush_memtable() {
@@ -204,6 +217,7 @@ void engine::snapshot_settled(const std::string& name, bool anchored) {
     const std::lock_guard lock(m_state_mutex);
     const auto it = m_pending.find(name);
     if (it == m_pending.end()) return;
+    m_table->settle_view(it->second.at);
     if (anchored) {
         auto info = it->second;
         info.pending = false;
@@ -309,11 +323,12 @@ result<void> engine::clear_dropped() {
         for (bool done = false; !done;) {
             const std::lock_guard lock(m_apply);
             CHECK_OK(check_writable());
-            executor run(*m_store, *m_table, 1);
+            executor run(*m_store, *m_table, 1, applied().next());
             TRY(done, run.clear_dropped(blob, generation, clear_at_once));
             CHECK_OK(m_store->write(run.batch()));
             // After the last change, so that a view of that change still counts them in.
             m_table->commit(run.deltas(), applied().next());
+            m_cleaner->bury(run.buried());
             if (m_store->memtable_bytes() >= m_settings.memtable) break;
         }
     }

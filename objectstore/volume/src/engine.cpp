@@ -18,6 +18,17 @@ std::string label_of(const ledger::volume_record& record) { return "volume=\"" +
 
 }  // namespace
 
+class engine::foreground {
+public:
+    explicit foreground(engine& of) : m_of(of) { m_of.m_foreground.fetch_add(1, std::memory_order_relaxed); }
+    ~foreground() { m_of.m_foreground.fetch_sub(1, std::memory_order_relaxed); }
+    foreground(const foreground&) = delete;
+    foreground& operator=(const foreground&) = delete;
+
+private:
+    engine& m_of;
+};
+
 struct engine::prepared {
     change_record record;
     applied_change change;
@@ -33,6 +44,7 @@ engine::engine(layer::layer& on, const chain::account& who, settings how, metric
       m_sync_time(count.make_histogram("cess_volume_sync_seconds", "Time to durability.", label_of(from.record))),
       m_cut_time(count.make_histogram("cess_volume_cut_seconds", "Time to a local checkpoint.", label_of(from.record))),
       m_written(count.make_counter("cess_volume_written_bytes_total", "Bytes written by faces.", label_of(from.record))),
+      m_stored(count.make_counter("cess_volume_data_bytes_total", "Plain bytes of data segments stored, cleaning's not counted.", label_of(from.record))),
       m_read_bytes(count.make_counter("cess_volume_read_bytes_total", "Bytes read by faces.", label_of(from.record))) {
     m_records.push_back(std::make_unique<ledger::volume_record>(std::move(from.record)));
     m_record = m_records.back().get();
@@ -52,7 +64,10 @@ engine::engine(layer::layer& on, const chain::account& who, settings how, metric
         const auto ring = m_keys->ring();
         reach(m_settings.crashes, crash_point::put_begun);
         auto stored = m_holder->put_segment(*ring, spec, content);
-        if (stored) reach(m_settings.crashes, crash_point::put_done);
+        if (stored) {
+            m_stored.add(content.size());
+            reach(m_settings.crashes, crash_point::put_done);
+        }
         return stored;
     };
     hooks.stored = [this](const std::shared_ptr<segment_buffer>& buffer, const ledger::segment_record& at) {
@@ -67,6 +82,11 @@ engine::engine(layer::layer& on, const chain::account& who, settings how, metric
     m_space = std::make_unique<space>(*m_holder, *m_pool, record.geometry);
     checkpointer::parts parts{m_layer, *m_holder, m_who, *m_table, *m_pool, *m_journal, *m_keys, m_settings.segment_size, record, count,
                               [this](const error& why) { fail(why); }, m_settings.crashes, m_settings.broken};
+    m_locator = std::make_unique<locator>(m_layer, *m_table, m_settings.metadata_cache / 4);
+    cleaner::parts cleaning{*m_store, *m_table, *m_locator, m_layer, *m_holder, *m_keys, *m_pool, *m_space, m_apply, m_settings, record, count,
+                            [this] { return m_foreground.load(std::memory_order_relaxed) != 0; }, [this] { return !m_has_failed; },
+                            [this] { return cut_for_cleaning(); }};
+    m_cleaner = std::make_unique<cleaner>(std::move(cleaning));
     m_head_is_behind = from.head < from.start.root.sequence;
     m_checkpointer = std::make_unique<checkpointer>(std::move(parts), std::move(from.start),
                                                     [this](const std::string& name, bool anchored) { snapshot_settled(name, anchored); });
@@ -85,6 +105,7 @@ result<void> engine::start() {
     m_checkpointer->run();
     m_upkeep = std::thread([this] { upkeep(); });
     m_holder->on_deposed([this](const error& why) { fail(why); });
+    m_cleaner->run();
     if (m_applied.load() != m_last_cut.load() || m_checkpointer->waiting()) (void)cut_head(true);
     reach(m_settings.crashes, crash_point::engine_started);
     return {};
@@ -109,6 +130,7 @@ void engine::stop_threads() {
     m_checkpointer->abandon();
     m_pool->abandon();
     m_journal->stop();
+    m_cleaner->stop();
     if (m_upkeep.joinable()) m_upkeep.join();
     m_checkpointer->stop();
     m_pool->stop();
@@ -170,9 +192,10 @@ result<std::vector<key_value>> engine::scan(byte_view prefix, byte_view from, st
 
 result<void> engine::read(blob_id blob, std::uint64_t offset, byte_span out) {
     CHECK_OK(check_readable());
+    const foreground here(*this);
     m_read_bytes.add(out.size());
     const auto ring = m_keys->ring();
-    return read_blob(*m_store, *m_table, m_layer, *ring, blob, offset, out);
+    return read_blob(*m_store, *m_table, *m_locator, m_layer, *ring, blob, offset, out);
 }
 
 result<std::vector<range>> engine::map(blob_id blob, std::uint64_t offset, std::uint64_t length) {
@@ -182,7 +205,7 @@ result<std::vector<range>> engine::map(blob_id blob, std::uint64_t offset, std::
 
 usage engine::usage_now() {
     m_free_asked = true;
-    return {m_table->logical(), m_table->stored_bytes(), record().size, m_network_free.load()};
+    return {m_table->logical(), m_table->stored_bytes(), m_cleaner->needed_bytes(), record().size, m_network_free.load()};
 }
 
 // ---- writing ---------------------------------------------------------------------------------------------
@@ -249,15 +272,16 @@ result<void> engine::check_limit(std::int64_t delta) const {
 result<sequence_number> engine::commit(prepared& what) {
     const std::lock_guard lock(m_apply);
     CHECK_OK(check_writable());
-    executor run(*m_store, *m_table, what.extent_edits);
+    const sequence_number at{m_applied.load() + 1};
+    executor run(*m_store, *m_table, what.extent_edits, at);
     for (const auto& edit : what.record.edits) CHECK_OK(run.run(edit));
     CHECK_OK(check_limit(run.logical_delta()));
     if (auto written = m_store->write(run.batch()); !written) {
         fail(written.error());
         return written.error();
     }
-    const sequence_number at{m_applied.load() + 1};
     m_table->commit(run.deltas(), at);
+    m_cleaner->bury(run.buried());
     run.publish();
     if (run.dropped()) m_dropped = true;
     what.change.at = at;
@@ -270,6 +294,7 @@ result<sequence_number> engine::commit(prepared& what) {
 result<sequence_number> engine::apply(const change& what) {
     CHECK_OK(check_writable());
     if (what.empty()) return applied();
+    const foreground here(*this);
     CHECK_OK(wait_for_room());
     prepared ready;
     const auto done = prepare(what, ready);
@@ -294,6 +319,7 @@ result<sequence_number> engine::apply(const change& what) {
 
 result<void> engine::sync(sequence_number upto) {
     if (durable() >= upto) return check_readable();
+    const foreground here(*this);
     const auto began = std::chrono::steady_clock::now();
     {
         const std::lock_guard lock(m_state_mutex);

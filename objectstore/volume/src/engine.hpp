@@ -6,6 +6,7 @@
 #pragma once
 
 #include "checkpointer.hpp"
+#include "cleaner.hpp"
 #include "space.hpp"
 
 #include <set>
@@ -50,11 +51,13 @@ public:
     [[nodiscard]] result<std::vector<snapshot_info>> snapshots() override;
     [[nodiscard]] result<void> resize(std::uint64_t size) override;
     [[nodiscard]] result<void> checkpoint() override;
+    [[nodiscard]] result<void> clean() override;
     [[nodiscard]] result<void> close() override;
     void on_failure(std::function<void(const error&)> tell) override;
 
 private:
     class cut_role;
+    class foreground;  // a user's operation is under way
     struct prepared;  // a change with its places, ready to be applied
 
     // life
@@ -77,6 +80,7 @@ private:
     // cuts
     [[nodiscard]] result<cut> make_cut(std::optional<snapshot_edit> snapshot);
     [[nodiscard]] result<void> cut_head(bool even_if_waiting);
+    [[nodiscard]] result<void> cut_for_cleaning();
     [[nodiscard]] result<void> flush_memtable();
     [[nodiscard]] result<void> check_snapshot_name(const std::string& name);
     void snapshot_settled(const std::string& name, bool anchored);
@@ -94,6 +98,8 @@ private:
     std::unique_ptr<buffer_pool> m_pool;
     std::unique_ptr<space> m_space;
     std::unique_ptr<checkpointer> m_checkpointer;
+    std::unique_ptr<locator> m_locator;
+    std::unique_ptr<cleaner> m_cleaner;
 
     std::mutex m_apply;
     std::atomic<std::uint64_t> m_applied;
@@ -116,6 +122,7 @@ private:
     std::chrono::steady_clock::time_point m_last_cut_at;
     std::uint64_t m_cut_number = 0;
 
+    std::atomic<unsigned> m_foreground{0};
     std::atomic<bool> m_has_failed{false};
     std::atomic<const ledger::volume_record*> m_record;
     std::atomic<std::uint64_t> m_network_free{0};
@@ -129,6 +136,7 @@ private:
     latency_histogram& m_sync_time;
     latency_histogram& m_cut_time;
     counter& m_written;
+    counter& m_stored;
     counter& m_read_bytes;
 };
 

@@ -12,8 +12,8 @@ bool continues(const extent& a, const extent& b) noexcept {
 
 }  // namespace
 
-executor::executor(store& on, const segment_table& table, std::size_t extent_edits)
-    : m_store(on), m_table(table), m_indexed(extent_edits > 1) {
+executor::executor(store& on, const segment_table& table, std::size_t extent_edits, sequence_number at)
+    : m_store(on), m_table(table), m_at(at), m_indexed(extent_edits > 1) {
     if (m_indexed)
         m_batch = std::make_unique<rocksdb::WriteBatchWithIndex>(rocksdb::BytewiseComparator(), 0, true);
     else
@@ -109,6 +109,20 @@ const extent_cache::rows* executor::fill_hot(const extent_cache::place& at) {
     return &m_store.hot_extents().fill(at, std::move(rows));
 }
 
+result<void> executor::bury(const extent& e) {
+    count(e, -1);
+    if (e.lineage != m_table.own()) return {};
+    const auto birth = m_table.birth_if_viewed(e.segment);
+    if (!birth) return {};
+    dead_range range;
+    range.segment = e.segment;
+    range.offset = e.offset;
+    range.length = static_cast<std::uint32_t>(e.length());
+    range.death = m_at;
+    m_buried += e.length();
+    return put_row(row::dead_key(range), row::dead_value(*birth));
+}
+
 result<executor::overlap> executor::collect(blob_id blob, std::uint64_t offset, std::uint64_t end, std::size_t limit) {
     if (auto hot = collect_hot(blob, offset, end)) return std::move(*hot);
     overlap out;
@@ -136,7 +150,8 @@ result<void> executor::punch(blob_id blob, const overlap& found, std::uint64_t o
         auto cut = e;
         cut.start = std::max(e.start, offset);
         cut.end = std::min(e.end, end);
-        count(cut, -1);
+        cut.offset = static_cast<std::uint32_t>(e.offset + (cut.start - e.start));
+        CHECK_OK(bury(cut));
         note(false, blob, e);
         const bool replaced = e.end > end || (filled && e.end == end);
         if (!replaced) CHECK_OK(erase_row(row::extent_key(blob, generation(blob), e.end)));
@@ -245,7 +260,7 @@ result<bool> executor::clear_dropped(blob_id blob, std::uint32_t generation_, st
         const auto key = view(it->key());
         if (key.size() < prefix.size() || !equal(key.first(prefix.size()), prefix)) break;
         TRY(auto e, row::parse_extent(key, view(it->value())));
-        count(e, -1);
+        CHECK_OK(bury(e));
         CHECK_OK(erase_row(key));
     }
     if (!it->status().ok()) return rocks_error(it->status(), "read of the extent map");

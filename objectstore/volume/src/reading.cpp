@@ -5,16 +5,19 @@
 namespace cess::volume {
 namespace {
 
-constexpr int lookups_max = 5;
+constexpr int lookups_max = 8;
 
 struct plan {
     std::vector<layer::piece> pieces;
     std::vector<segment_table::location> keep;  // what the pieces point at
+    std::vector<segment_ref> from;              // the segments named, one each
+    error failure;                              // while it was planned
     bool stale = false;                         // a segment left the table after the map was read: look again
 };
 
 // Zeros the holes, copies what is still in buffers, and lists what is to be fetched.
-plan plan_read(const std::vector<extent>& extents, const segment_table& segments, std::uint64_t offset, byte_span out) {
+plan plan_read(const std::vector<extent>& extents, const segment_table& segments, locator& where, const layer::keyring& keys,
+               std::uint64_t offset, byte_span out) {
     plan todo;
     std::uint64_t filled = 0;
     for (const auto& e : extents) {
@@ -28,8 +31,14 @@ plan plan_read(const std::vector<extent>& extents, const segment_table& segments
         if (at.buffer) {
             std::memcpy(part.data(), at.buffer->at(place), part.size());
         } else if (at.at) {
-            todo.pieces.push_back({at.at.get(), place, part});
-            todo.keep.push_back(std::move(at.at));
+            todo.keep.push_back(at.at);
+            todo.from.push_back({e.lineage, e.segment});
+            if (!at.packed) {
+                todo.pieces.push_back({at.at.get(), place, part});
+            } else if (auto done = where.expand(keys, at.at, e.segment, place, part, todo.pieces); !done) {
+                todo.failure = std::move(done).error();
+                return todo;
+            }
         } else {
             todo.stale = true;
             return todo;
@@ -39,9 +48,19 @@ plan plan_read(const std::vector<extent>& extents, const segment_table& segments
     return todo;
 }
 
+// Whether any of them is elsewhere by now, as the ledger says: their owner cleans while we read.
+bool found_elsewhere(const plan& of, locator& where) {
+    bool any = false;
+    for (const auto& ref : of.from) {
+        const auto news = where.look_up(ref);
+        any = any || (news && *news);
+    }
+    return any;
+}
+
 }  // namespace
 
-result<void> read_blob(const store& from, const segment_table& segments, layer::layer& on, const layer::keyring& keys,
+result<void> read_blob(const store& from, const segment_table& segments, locator& where, layer::layer& on, const layer::keyring& keys,
                        blob_id blob, std::uint64_t offset, byte_span out) {
     if (out.empty()) return {};
     if (offset >= blob_size_max) {
@@ -52,19 +71,26 @@ result<void> read_blob(const store& from, const segment_table& segments, layer::
         std::ranges::fill(out.subspan(rest), std::byte{0});
         out = out.first(rest);
     }
-    std::vector<extent> before;
+    std::vector<segment_table::location> before;
     error failure;
     for (int attempt = 0; attempt < lookups_max; ++attempt) {
-        TRY(auto extents, from.extents(blob, offset, offset + out.size()));
-        // What was overwritten meanwhile may be freed already; what still stands is really lost.
-        if (failure.code != errc::ok && extents == before) return failure;
-        const auto todo = plan_read(extents, segments, offset, out);
+        TRY(const auto extents, from.extents(blob, offset, offset + out.size()));
+        auto todo = plan_read(extents, segments, where, keys, offset, out);
         if (todo.stale) continue;
-        if (todo.pieces.empty()) return {};
-        auto done = on.read(keys, todo.pieces);
-        if (done) return {};
-        failure = std::move(done).error();
-        before = std::move(extents);
+        if (todo.pieces.empty() && todo.failure.code == errc::ok) return {};
+        // What was overwritten, or moved, meanwhile may be freed already; what still stands where it stood is really lost.
+        if (failure.code != errc::ok && todo.keep == before) {
+            if (!found_elsewhere(todo, where)) return failure;
+            failure = {};
+            continue;
+        }
+        failure = todo.failure;
+        if (failure.code == errc::ok) {
+            auto done = on.read(keys, todo.pieces);
+            if (done) return {};
+            failure = std::move(done).error();
+        }
+        before = std::move(todo.keep);
     }
     if (failure.code != errc::ok) return failure;
     return error(errc::corrupt, "blob " + std::to_string(blob) + " at " + std::to_string(offset) + " names a segment that nobody knows");

@@ -1,6 +1,7 @@
 // Reading blobs through an extent map, for heads and snapshots alike.
 #pragma once
 
+#include "container.hpp"
 #include "store.hpp"
 
 namespace cess::volume {
@@ -34,7 +35,7 @@ private:
     std::vector<ledger::wrapped_key> m_wrapped;
 };
 
-[[nodiscard]] result<void> read_blob(const store& from, const segment_table& segments, layer::layer& on, const layer::keyring& keys,
+[[nodiscard]] result<void> read_blob(const store& from, const segment_table& segments, locator& where, layer::layer& on, const layer::keyring& keys,
                                      blob_id blob, std::uint64_t offset, byte_span out);
 [[nodiscard]] result<std::vector<range>> map_blob(const store& from, blob_id blob, std::uint64_t offset, std::uint64_t length);
 [[nodiscard]] result<std::vector<key_value>> scan_keys(const store& from, byte_view prefix, byte_view begin, std::size_t limit);

@@ -79,6 +79,38 @@ result<std::pair<std::uint32_t, segment_number>> parse_segment_key(byte_view key
     return std::pair(big_endian32(key.subspan(1)), segment_number{big_endian(key.subspan(5))});
 }
 
+bytes dead_prefix(segment_number number) {
+    auto out = one(dead_kind);
+    put_big_endian(out, number.value, 8);
+    return out;
+}
+
+bytes dead_key(const dead_range& range) {
+    auto out = dead_prefix(range.segment);
+    put_big_endian(out, range.offset, 4);
+    put_big_endian(out, range.length, 4);
+    put_big_endian(out, range.death.value, 8);
+    return out;
+}
+
+bytes dead_value(sequence_number birth) {
+    bytes out;
+    put_big_endian(out, birth.value, 8);
+    return out;
+}
+
+result<dead_range> parse_dead(byte_view key, byte_view value) {
+    if (key.size() != 25 || value.size() != 8) return error(errc::corrupt, "row of a dead range of the wrong size");
+    dead_range out;
+    out.segment.value = big_endian(key.subspan(1));
+    out.offset = big_endian32(key.subspan(9));
+    out.length = big_endian32(key.subspan(13));
+    out.death.value = big_endian(key.subspan(17));
+    out.birth.value = big_endian(value);
+    if (out.length == 0 || std::uint64_t{out.offset} + out.length > segment_length_max) return error(errc::corrupt, "dead range that no segment has");
+    return out;
+}
+
 bytes lineage_key(std::uint32_t index) {
     auto out = one(lineage_kind);
     put_big_endian(out, index, 4);

@@ -84,8 +84,16 @@ struct extent {  // [start, end) of a blob
     friend bool operator==(const extent&, const extent&) = default;
 };
 
+// A view at v with birth <= v < death may name it.
+struct dead_range {
+    segment_number segment;
+    std::uint32_t offset = 0, length = 0;
+    sequence_number birth;  // of the segment
+    sequence_number death;  // the change that stopped naming it
+};
+
 namespace row {
-inline constexpr char user_kind = 'k', extent_kind = 'x', segment_kind = 's', lineage_kind = 'l', generation_kind = 'g', dropped_kind = 'd', position_kind = 'q';
+inline constexpr char user_kind = 'k', extent_kind = 'x', segment_kind = 's', lineage_kind = 'l', generation_kind = 'g', dropped_kind = 'd', position_kind = 'q', dead_kind = 'y';
 
 [[nodiscard]] bytes user_key(byte_view key);
 // Extents are found by their end, so that one seek finds the first that reaches past an offset. The generation of a
@@ -99,6 +107,11 @@ inline constexpr char user_kind = 'k', extent_kind = 'x', segment_kind = 's', li
 [[nodiscard]] bytes lineage_key(std::uint32_t index);
 [[nodiscard]] bytes generation_key(blob_id blob);
 [[nodiscard]] bytes dropped_key(blob_id blob, std::uint32_t generation);
+// A range of an own segment that the head stopped naming, of a segment in whose time a snapshot was taken.
+[[nodiscard]] bytes dead_key(const dead_range& range);
+[[nodiscard]] bytes dead_prefix(segment_number number);
+[[nodiscard]] bytes dead_value(sequence_number birth);
+[[nodiscard]] result<dead_range> parse_dead(byte_view key, byte_view value);
 [[nodiscard]] bytes one(char kind);
 [[nodiscard]] std::uint64_t big_endian(byte_view from) noexcept;  // of the first 8 bytes; REQUIRES: from.size() >= 8
 [[nodiscard]] std::uint32_t big_endian32(byte_view from) noexcept;
@@ -106,11 +119,13 @@ inline constexpr char user_kind = 'k', extent_kind = 'x', segment_kind = 's', li
 
 // What the head knows of a segment; a row of the store, and for those stored after its cut, of the manifest.
 struct segment_row {
-    static constexpr std::uint8_t wire_version = 1;
+    static constexpr std::uint8_t wire_version = 2;
     ledger::segment_record at;    // birth: the first change that used it, 0 = none yet
     std::uint64_t live = 0;       // bytes of it that extents of the head name
     sequence_number emptied;      // the change that made live 0
-    template <class S, class C> static void describe(S& s, C& c) { c(s.at, s.live, s.emptied); }
+    segment_number container;     // that holds what is needed of it, 0 = `at` holds it
+    bool declared = false;        // the ledger knows its death; kept here while a view may need parts of it
+    template <class S, class C> static void describe(S& s, C& c) { c(s.at, s.live, s.emptied, s.container, s.declared); }
 };
 
 // ---- roots -----------------------------------------------------------------------------------------------

@@ -59,6 +59,18 @@ result<ledger::root> newest_root(layer::layer& on, const ledger::volume_record& 
     return newest;
 }
 
+// What may need ranges that the head does not: with proof, since what a snapshot needs must not be taken for garbage.
+result<void> load_views(layer::layer& on, volume_id id, segment_table& into) {
+    const auto deadline = on.world().now() + on.limits().ledger;
+    TRY(const auto read, net::wait(on.world(), on.ledger().read(ledger::key::pins(id), deadline)));
+    if (!read.value) return {};
+    TRY(const auto list, wire::decode<ledger::pin_list>(*read.value));
+    std::vector<sequence_number> views;
+    for (const auto& each : list.pins) views.push_back(each.sequence);
+    into.set_views(views, into.views_before_asking());
+    return {};
+}
+
 // Executes a history on a loaded state.
 class replayer {
 public:
@@ -112,13 +124,16 @@ private:
         if (at != m_at.next()) return error(errc::corrupt, "history jumps from change " + std::to_string(m_at.value) + " to " + std::to_string(at.value));
         auto record = wire::decode<change_record>(encoded);
         if (!record) return error(errc::corrupt, "change " + std::to_string(at.value) + " of the history cannot be read");
-        executor run(*m_state.state, *m_state.table, record->edits.size());
+        executor run(*m_state.state, *m_state.table, record->edits.size(), at);
         for (const auto& edit : record->edits) CHECK_OK(run.run(edit));
         CHECK_OK(m_state.state->write(run.batch()));
         m_state.table->commit(run.deltas(), at);
         run.publish();
         m_at = at;
-        if (run.snapshot()) return cut_snapshot(*run.snapshot());
+        if (run.snapshot()) {
+            m_state.table->add_view(at);
+            return cut_snapshot(*run.snapshot());
+        }
         if (m_state.state->memtable_bytes() < m_how.memtable) return {};
         CHECK_OK(m_state.state->begin_flush());
         return m_state.state->wait_flushed(std::chrono::seconds(60));
@@ -207,6 +222,7 @@ result<engine::opened> recover(layer::layer& on, const chain::account& who, cons
         TRY(out.start.dead, outdated(on, ring, out.record, manifest));
     }
 
+    CHECK_OK(load_views(on, out.record.id, *state.table));
     replayer history(state, out.record.id, out.start.root.sequence, how);
     for (auto& entry : owned.history) {
         CHECK_OK(history.run(entry));
@@ -240,10 +256,12 @@ result<std::unique_ptr<volume>> open(layer::layer& on, const chain::account& who
 
 namespace {
 
+constexpr std::uint64_t tables_memory = 8 * MiB;
+
 class snapshot_reader final : public reader {
 public:
     snapshot_reader(layer::layer& on, ledger::volume_record record, layer::keyring keys, loaded state)
-        : m_layer(on), m_record(std::move(record)), m_keys(std::move(keys)), m_state(std::move(state)) {}
+        : m_layer(on), m_record(std::move(record)), m_keys(std::move(keys)), m_state(std::move(state)), m_locator(on, *m_state.table, tables_memory) {}
 
     const ledger::volume_record& record() const noexcept override { return m_record; }
     bool writable() const noexcept override { return false; }
@@ -252,18 +270,19 @@ public:
         return scan_keys(*m_state.state, prefix, from, limit);
     }
     result<void> read(blob_id blob, std::uint64_t offset, byte_span out) override {
-        return read_blob(*m_state.state, *m_state.table, m_layer, m_keys, blob, offset, out);
+        return read_blob(*m_state.state, *m_state.table, m_locator, m_layer, m_keys, blob, offset, out);
     }
     result<std::vector<range>> map(blob_id blob, std::uint64_t offset, std::uint64_t length) override {
         return map_blob(*m_state.state, blob, offset, length);
     }
-    usage usage_now() override { return {m_state.table->logical(), m_state.table->stored_bytes(), m_record.size, 0}; }
+    usage usage_now() override { return {m_state.table->logical(), m_state.table->stored_bytes(), m_state.table->live_bytes(), m_record.size, 0}; }
 
 private:
     layer::layer& m_layer;
     const ledger::volume_record m_record;
     const layer::keyring m_keys;
     loaded m_state;
+    locator m_locator;
 };
 
 }  // namespace

@@ -59,15 +59,23 @@ class segment_table {
 public:
     using location = std::shared_ptr<const ledger::segment_record>;
 
-    struct found {  // exactly one of the two, or none if the segment is unknown
+    struct found {  // exactly one of the first two, or none if the segment is unknown
         std::shared_ptr<segment_buffer> buffer;
         location at;
+        bool packed = false;  // `at` is the container it lives in
     };
     [[nodiscard]] found find(const segment_ref& ref) const;
+    [[nodiscard]] location record_of(const segment_ref& ref) const;  // as it was stored, wherever its bytes are now
+    // An inherited segment was found in a container; true if that was news.
+    bool forward(const segment_ref& ref, ledger::segment_record container);
 
     // Rows of a root that is being opened. `added`: the ledger has it.
     void load(std::uint32_t lineage, segment_row row, bool in_store);
-    void set_own(std::uint32_t lineage) { m_own = lineage; }
+    void set_own(std::uint32_t lineage) {
+        m_own = lineage;
+        m_writes = true;
+    }
+    [[nodiscard]] bool is_own(const segment_ref& ref) const noexcept { return m_writes && ref.lineage == m_own; }
     [[nodiscard]] std::uint32_t own() const noexcept { return m_own; }
 
     // ---- own segments that are being written
@@ -93,6 +101,7 @@ public:
         std::vector<std::pair<segment_ref, segment_row>> late;   // not stored yet: go to the manifest (location follows)
         std::vector<segment_row> add;                            // stored or not; the ledger does not have them yet
         std::vector<ledger::segment_death> dead;                 // at the cut
+        std::vector<ledger::segment_move> moved;                 // into containers among `add`
     };
     [[nodiscard]] cut take_cut(sequence_number at, std::size_t dead_max);
     void release_cut(const cut& what);                      // its late segments need not be kept for it any more
@@ -107,7 +116,43 @@ public:
     [[nodiscard]] std::vector<std::shared_ptr<segment_buffer>> end_replay();
     [[nodiscard]] bool waits_for_store(segment_number number) const;
 
+    // ---- views of this lineage, in sequence: those that the ledger has, and snapshots that it does not have yet
+    struct known_views {
+        std::vector<sequence_number> unanchored;
+        std::uint64_t version = 0;
+    };
+    [[nodiscard]] known_views views_before_asking() const;
+    void set_views(const std::vector<sequence_number>& anchored, const known_views& before);  // nothing, if a snapshot came meanwhile
+    void add_view(sequence_number at);     // a snapshot, under the apply lock
+    void settle_view(sequence_number at);  // anchored, or refused
+    [[nodiscard]] std::vector<sequence_number> views() const;  // ascending
+    // The birth of an own segment in whose time a view was taken, so that the view may need what the head does not.
+    [[nodiscard]] std::optional<sequence_number> birth_if_viewed(segment_number number) const;
+
+    // ---- cleaning
+    struct unit {  // a stored segment, with what lives in it if it is a container
+        location at;
+        sequence_number birth;
+        std::uint64_t live = 0;   // at most; ranges named twice count twice
+        bool dead = false;        // and declared so
+        std::vector<segment_number> members;
+    };
+    [[nodiscard]] std::vector<unit> units() const;  // that may be cleaned
+    struct packed {  // one container, stored
+        ledger::segment_record at;
+        std::vector<segment_number> units;    // that it replaces
+        std::vector<segment_number> members;  // the segments it holds pieces of
+    };
+    struct cleaning {
+        std::vector<packed> made;
+        std::vector<segment_number> unneeded;  // dead units that no view needs
+    };
+    void stage(cleaning what);                   // for the next cut that becomes a head
+    [[nodiscard]] bool cleaning_waits() const;   // staged, or cut and not final
+    void switch_staged(sequence_number at);      // under the apply lock, before take_cut()
+
     [[nodiscard]] std::uint64_t logical() const;  // bytes mapped
+    [[nodiscard]] std::uint64_t live_bytes() const;  // of own stored segments, each at most its length
     [[nodiscard]] std::uint64_t stored_bytes() const;  // of own segments, dead ranges included
 
 private:
@@ -122,16 +167,35 @@ private:
         bool sealed = false;
         bool added = false;          // the ledger has it
         bool declaring = false;      // its death is in a transaction
-        bool gone = false;           // its death is final
+        bool declared = false;       // its death is final
+        segment_number container;    // it lives in; then `at` is where it was
+        std::vector<segment_number> members;  // that live in it
+        location forwarded;          // inherited: the container it lives in, as the ledger said
         bool in_store = false;       // a row of the store exists
         bool dirty = false;          // and differs, or does not exist
     };
     [[nodiscard]] static segment_row row_of(const state& s, segment_number number);
+    // REQUIRES: m_mutex, for all of these
+    [[nodiscard]] std::uint64_t live_of(const segment_ref& ref, const state& s) const;  // of what lives in it too
+    [[nodiscard]] sequence_number emptied_of(const segment_ref& ref, const state& s) const;
+    [[nodiscard]] bool viewed(sequence_number birth, sequence_number death) const;
+    [[nodiscard]] bool may_be_cleaned(const segment_ref& ref, const state& s) const;
+    void take_rows(segment_number number, state& s, sequence_number at, std::size_t dead_max, cut& out);
+    void forget(segment_number number);
+    void move_unit(segment_number old, const std::unordered_map<segment_number, bool, id_hash>& wanted, segment_number to);
 
     mutable std::mutex m_mutex;
     std::uint32_t m_own = 0;
+    bool m_writes = false;  // own segments move only by our own hand
     std::unordered_map<segment_ref, state, segment_ref_hash> m_segments;
     std::uint64_t m_logical = 0;
+    std::vector<sequence_number> m_views, m_unanchored;  // ascending; the second part of the first
+    std::uint64_t m_views_version = 0;
+    std::atomic<std::uint64_t> m_latest_view{0};
+    cleaning m_staged;
+    std::vector<ledger::segment_move> m_moved;           // by switch_staged(), for the cut
+    std::vector<segment_ref> m_forgotten;                // their rows leave the store with the cut
+    unsigned m_moving = 0;                               // cuts with moves that are not final
 };
 
 }  // namespace cess::volume

@@ -138,6 +138,15 @@ result<std::vector<key_value>> store::scan(byte_view prefix, byte_view from, std
     return out;
 }
 
+std::unique_ptr<rocksdb::Iterator> store::walk(char kind) const {
+    rocksdb::ReadOptions how;
+    how.fill_cache = false;
+    how.readahead_size = 256 * KiB;
+    std::unique_ptr<rocksdb::Iterator> it(m_db->NewIterator(how));
+    it->Seek(slice(row::one(kind)));
+    return it;
+}
+
 result<std::vector<extent>> store::extents(blob_id blob, std::uint64_t offset, std::uint64_t end, std::size_t limit) const {
     std::vector<extent> out;
     if (offset >= end) return out;

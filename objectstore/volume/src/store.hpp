@@ -38,6 +38,9 @@ public:
     [[nodiscard]] result<std::vector<extent>> extents(blob_id blob, std::uint64_t offset, std::uint64_t end, std::size_t limit = SIZE_MAX) const;
     [[nodiscard]] std::uint32_t generation(blob_id blob) const;
 
+    // An iterator over rows of `kind` as they are now, that leaves no trace in the cache. For long walks.
+    [[nodiscard]] std::unique_ptr<rocksdb::Iterator> walk(char kind) const;
+
     // ---- writing; REQUIRES: the apply lock
     [[nodiscard]] result<void> write(rocksdb::WriteBatch& batch);
     void set_generation(blob_id blob, std::uint32_t to);
@@ -69,10 +72,10 @@ private:
 };
 
 // One change against the store: collects a batch and what it does to segments. REQUIRES: the apply lock, from the
-// constructor on. Live and replayed changes both go through it.
+// constructor on. Live and replayed changes both go through it. `at`: the change's sequence.
 class executor {
 public:
-    executor(store& on, const segment_table& table, std::size_t extent_edits);
+    executor(store& on, const segment_table& table, std::size_t extent_edits, sequence_number at);
     ~executor();
     [[nodiscard]] result<void> run(const edit_record& edit);
 
@@ -81,6 +84,7 @@ public:
     [[nodiscard]] std::int64_t logical_delta() const noexcept;
     [[nodiscard]] const std::optional<snapshot_edit>& snapshot() const noexcept { return m_snapshot; }
     void publish();  // generations and hot extents; after the batch is written
+    [[nodiscard]] std::uint64_t buried() const noexcept { return m_buried; }  // bytes that views may still need
     [[nodiscard]] bool dropped() const noexcept { return !m_generations.empty(); }  // a generation is left to be cleared
 
     // Clears up to `limit` extents of a dropped generation; true when nothing is left of it.
@@ -111,11 +115,14 @@ private:
     [[nodiscard]] std::unique_ptr<rocksdb::Iterator> iterate();
     [[nodiscard]] std::uint32_t generation(blob_id blob) const;
     void count(const extent& e, std::int64_t sign);
+    [[nodiscard]] result<void> bury(const extent& e);
 
     store& m_store;
     const segment_table& m_table;
     std::unique_ptr<rocksdb::WriteBatchBase> m_batch;
+    const sequence_number m_at;
     bool m_indexed;
+    std::uint64_t m_buried = 0;
     bool m_extents_touched = false;
     struct row_change {
         bool written;  // false: removed

@@ -69,6 +69,8 @@ public:
     [[nodiscard]] virtual result<ledger::volume_record> create_volume(const volume_spec& what) = 0;
     [[nodiscard]] virtual result<std::vector<ledger::volume_record>> volumes() = 0;
     [[nodiscard]] virtual result<ledger::volume_record> volume(const std::string& name) = 0;
+    // As its owner counts it; none while nobody has it attached.
+    [[nodiscard]] virtual result<std::optional<volume::usage>> usage_of(const std::string& volume) = 0;
     [[nodiscard]] virtual result<void> delete_volume(const std::string& name) = 0;
     [[nodiscard]] virtual result<void> rename_volume(const std::string& name, const std::string& to) = 0;
     [[nodiscard]] virtual result<void> resize_volume(const std::string& name, std::uint64_t size, bool shrink) = 0;

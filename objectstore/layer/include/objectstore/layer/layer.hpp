@@ -51,6 +51,9 @@ public:
     // All pieces or an error: never wrong bytes. Pieces of one batch are fetched in parallel.
     [[nodiscard]] virtual result<void> read(const keyring& keys, const std::vector<piece>& pieces) = 0;
 
+    // The same for bytes that nobody will ask for soon again: what the cache has is used, nothing is put there.
+    [[nodiscard]] virtual result<void> read_once(const keyring& keys, const std::vector<piece>& pieces) = 0;
+
     // Reads every fragment of a segment at its miner and checks it whole; the faults found, empty if sound.
     [[nodiscard]] virtual std::vector<fragment_fault> verify(const ledger::segment_record& segment) = 0;
 

@@ -54,6 +54,7 @@ struct range {  // of a blob
 struct usage {
     std::uint64_t logical = 0;   // bytes mapped by the head
     std::uint64_t stored = 0;    // plain bytes of the segments the head's lineage holds, dead ranges included
+    std::uint64_t needed = 0;    // of those, what the head or a snapshot needs, as far as known; the rest is reclaimable
     std::uint64_t size = 0;      // the volume's limit or device size
     std::uint64_t network_free = 0;
 };
@@ -104,6 +105,8 @@ public:
     [[nodiscard]] virtual result<std::vector<snapshot_info>> snapshots() = 0;
     [[nodiscard]] virtual result<void> resize(std::uint64_t size) = 0;
     [[nodiscard]] virtual result<void> checkpoint() = 0;  // and wait until its root is final
+    // Copies and frees until no more than 1.5 × what is needed, and clean_slack, is stored. It goes on by itself anyway.
+    [[nodiscard]] virtual result<void> clean() = 0;
     // Sync, checkpoint, release of the lease. After it every call but the destructor fails with errc::canceled.
     [[nodiscard]] virtual result<void> close() = 0;
     // Called once, from any thread, when the volume can no longer be written (fenced, or a failed append).
@@ -131,6 +134,9 @@ struct settings {
     net::duration append_idle = std::chrono::seconds(1);        // a change that nobody syncs is appended within it
     net::duration checkpoint_idle = std::chrono::seconds(30);   // a dirty volume is checkpointed within it
     net::duration writer_patience = std::chrono::seconds(60);   // of a writer that waits for buffers or journal space
+    std::uint64_t clean_slack = 64 * MiB;             // stored above 1.5 × needed before cleaning starts
+    net::duration clean_look = std::chrono::seconds(1);  // how often that is looked at
+    std::uint64_t clean_bandwidth = 64 * MiB;         // bytes a second it reads and stores; a fifth of it while users' I/O is under way
     std::string directory;                            // local working state; emptied by every open
     bool force = false;                               // take over without waiting for a silent owner
     std::string endpoint;                             // of the owner's control service

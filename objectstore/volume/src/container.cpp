@@ -1,0 +1,124 @@
+#include "container.hpp"
+
+#include <core/net/blocking.hpp>
+
+#include <algorithm>
+
+namespace cess::volume {
+namespace {
+
+constexpr std::uint64_t first_read = 16 * KiB;  // most tables end before
+
+error damaged(const ledger::segment_record& container, const char* why) {
+    return {errc::corrupt, "container segment " + std::to_string(container.number.value) + ": " + why};
+}
+
+result<bytes> read_front(layer::layer& on, const layer::keyring& keys, const ledger::segment_record& of, std::uint64_t length) {
+    bytes out(length);
+    std::vector<layer::piece> pieces{{&of, 0, out}};
+    CHECK_OK(on.read(keys, pieces));
+    return out;
+}
+
+template <class Record>
+result<std::optional<Record>> read_record(layer::layer& on, const bytes& key) {
+    const auto deadline = on.world().now() + on.limits().request;
+    TRY(auto read, net::wait(on.world(), on.ledger().read(key, deadline)));
+    if (!read.value) return std::optional<Record>();
+    TRY(auto record, wire::decode<Record>(*read.value));
+    return std::optional<Record>(std::move(record));
+}
+
+}  // namespace
+
+result<piece_index> piece_index::make(container_table table, std::uint64_t length) {
+    piece_index out;
+    auto at = container_table::size_of(table.pieces.size());
+    const container_piece* before = nullptr;
+    for (const auto& piece : table.pieces) {
+        if (piece.length == 0 || std::uint64_t{piece.offset} + piece.length > segment_length_max) return error(errc::corrupt, "container with an impossible piece");
+        if (before && (piece.number < before->number || (piece.number == before->number && piece.offset < before->offset + before->length)))
+            return error(errc::corrupt, "container whose pieces are out of order");
+        out.m_at.push_back(at);
+        at += piece.length;
+        before = &piece;
+    }
+    if (at != length) return error(errc::corrupt, "container of another length than its table says");
+    out.m_pieces = std::move(table.pieces);
+    return out;
+}
+
+piece_index::run piece_index::find(segment_number number, std::uint64_t offset) const {
+    const auto past = std::upper_bound(m_pieces.begin(), m_pieces.end(), std::pair(number, offset),
+                                       [](const auto& key, const container_piece& p) { return key < std::pair(p.number, std::uint64_t{p.offset}); });
+    if (past == m_pieces.begin()) return {};
+    const auto& piece = *std::prev(past);
+    if (piece.number != number || offset >= std::uint64_t{piece.offset} + piece.length) return {};
+    const auto inside = offset - piece.offset;
+    return {m_at[static_cast<std::size_t>(std::prev(past) - m_pieces.begin())] + inside, piece.length - inside};
+}
+
+result<void> locator::expand(const layer::keyring& keys, const segment_table::location& container, segment_number number, std::uint64_t offset,
+                             byte_span out, std::vector<layer::piece>& to) {
+    TRY(const auto table, table_of(keys, *container));
+    while (!out.empty()) {
+        const auto found = table->find(number, offset);
+        if (found.length == 0) return damaged(*container, ("has nothing at " + std::to_string(offset) + " of segment " + std::to_string(number.value)).c_str());
+        const auto part = out.first(std::min<std::uint64_t>(found.length, out.size()));
+        to.push_back({container.get(), found.at, part});
+        out = out.subspan(part.size());
+        offset += part.size();
+    }
+    return {};
+}
+
+result<std::shared_ptr<const piece_index>> locator::table_of(const layer::keyring& keys, const ledger::segment_record& container) {
+    {
+        const std::lock_guard lock(m_mutex);
+        if (const auto it = m_tables.find(container.id); it != m_tables.end()) {
+            m_uses.splice(m_uses.begin(), m_uses, it->second.use);
+            return it->second.index;
+        }
+    }
+    TRY(auto front, read_front(m_layer, keys, container, std::min(container.length, first_read)));
+    if (front.size() < container_head_size || front[0] != std::byte{container_table::wire_version}) return damaged(container, "has no table that we know");
+    std::uint64_t count = 0;
+    for (std::size_t i = 4; i > 0; --i) count = count << 8 | std::to_integer<std::uint64_t>(front[i]);
+    const auto size = container_table::size_of(count);
+    if (count > container_pieces_max || size > container.length) return damaged(container, "its table is longer than it may be");
+    if (size > front.size()) {
+        TRY(front, read_front(m_layer, keys, container, size));
+    }
+    front.resize(size);
+    auto table = wire::decode<container_table>(front);
+    if (!table) return damaged(container, table.error().what.c_str());
+    auto index = piece_index::make(std::move(*table), container.length);
+    if (!index) return damaged(container, index.error().what.c_str());
+    const auto made = std::make_shared<const piece_index>(std::move(*index));
+    const std::lock_guard lock(m_mutex);
+    if (m_tables.contains(container.id)) return made;
+    m_uses.push_front(container.id);
+    m_tables[container.id] = {made, m_uses.begin()};
+    m_held += made->memory();
+    while (m_held > m_memory && m_tables.size() > 1) {
+        const auto oldest = m_tables.find(m_uses.back());
+        m_held -= oldest->second.index->memory();
+        m_tables.erase(oldest);
+        m_uses.pop_back();
+    }
+    return made;
+}
+
+result<bool> locator::look_up(const segment_ref& ref) {
+    const auto known = m_segments.is_own(ref) ? nullptr : m_segments.record_of(ref);
+    if (!known) return false;
+    TRY(const auto still, read_record<ledger::segment_record>(m_layer, ledger::key::segment(known->lineage, known->number)));
+    if (still) return false;
+    TRY(const auto leads, read_record<ledger::forward_record>(m_layer, ledger::key::forward(known->lineage, known->number)));
+    if (!leads) return false;
+    TRY(auto to, read_record<ledger::segment_record>(m_layer, ledger::key::segment(known->lineage, leads->to)));
+    if (!to || to->lineage != known->lineage || to->number != leads->to) return false;  // it moves on just now, or is freed
+    return m_segments.forward(ref, std::move(*to));
+}
+
+}  // namespace cess::volume

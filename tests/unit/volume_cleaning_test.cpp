@@ -1,0 +1,280 @@
+// Space that comes back: cleaning of mostly dead segments, with snapshots, clones, crashes and without consensus.
+#include <support/memory_layer.hpp>
+
+#include <catch2/catch.hpp>
+
+using namespace cess;
+using support::memory_network;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr auto block_type = ledger::volume_type::block;
+constexpr std::uint64_t segment = 64 * KiB;
+constexpr std::uint64_t slack = 64 * KiB;
+constexpr std::uint64_t device = 1 * MiB;
+
+// Nothing is cleaned but when a test asks for it.
+volume::settings small() {
+    volume::settings how;
+    how.segment_size = segment;
+    how.buffers_max = 1 * MiB;
+    how.append_idle = 20ms;
+    how.checkpoint_idle = 10min;
+    how.writer_patience = 5s;
+    how.clean_slack = slack;
+    how.clean_bandwidth = 64 * GiB;
+    how.clean_look = 10min;
+    return how;
+}
+
+class disk {
+public:
+    explicit disk(memory_network& net, const std::string& name = "d") : m_net(net), m_name(name) { open(); }
+    void open(volume::settings how = small()) {
+        auto opened = m_net.open(m_name, std::move(how));
+        if (!opened) FAIL(opened.error().message());
+        on = std::move(*opened);
+    }
+    void write(std::uint64_t offset, std::size_t length, std::uint64_t seed) {
+        bytes data(length);
+        seeded_random(seed).fill(data);
+        volume::change edit;
+        edit.write(1, offset, data);
+        if (auto done = on->apply(edit); !done) FAIL(done.error().message());
+        std::copy(data.begin(), data.end(), image.begin() + static_cast<std::ptrdiff_t>(offset));
+    }
+    // One block of 4 KiB in `every` keeps its bytes.
+    void overwrite_most(std::uint64_t every, std::uint64_t seed) {
+        for (std::uint64_t block = 0; block < device / 4096; ++block)
+            if (block % every != 0) write(block * 4096, 4096, seed + block);
+    }
+    void checkpoint() {
+        if (auto done = on->checkpoint(); !done) FAIL(done.error().message());
+    }
+    void clean() {
+        if (auto done = on->clean(); !done) FAIL(done.error().message());
+    }
+    static bytes contents(volume::reader& of) {
+        bytes out(device);
+        if (auto done = of.read(1, 0, out); !done) FAIL(done.error().message());
+        return out;
+    }
+    std::unique_ptr<volume::volume> on;
+    bytes image = bytes(device, std::byte{0});
+
+private:
+    memory_network& m_net;
+    const std::string m_name;
+};
+
+bytes snapshot_contents(memory_network& net, const std::string& name) {
+    auto opened = net.open_snapshot("d", name);
+    if (!opened) FAIL(opened.error().message());
+    return disk::contents(**opened);
+}
+
+}  // namespace
+
+TEST_CASE("what was overwritten comes back though every segment is partly alive") {
+    memory_network net;
+    net.create_volume("d", block_type, device);
+    disk d(net);
+    for (std::uint64_t round = 0; round < 6; ++round) d.overwrite_most(5 + round, round * 1000);
+    d.checkpoint();
+    const auto before = d.on->usage_now();
+    CHECK(before.logical <= device);
+    CHECK(before.stored > 2 * device);
+    d.clean();
+    const auto after = d.on->usage_now();
+    CHECK(after.stored <= after.logical * 3 / 2 + slack);
+    CHECK(net.data_bytes("d") == after.stored);
+    CHECK(disk::contents(*d.on) == d.image);
+    REQUIRE(d.on->close().has_value());
+    d.open();
+    CHECK(disk::contents(*d.on) == d.image);
+    CHECK(d.on->usage_now().stored == after.stored);
+}
+
+TEST_CASE("a snapshot costs about what it alone keeps") {
+    memory_network net;
+    net.create_volume("d", block_type, device);
+    disk d(net);
+    d.write(0, device, 1);
+    REQUIRE(d.on->create_snapshot("s").has_value());
+    d.checkpoint();
+    const auto old = d.image;
+    // All but every eighth block of what the snapshot shares is overwritten, in several changes of mind.
+    for (std::uint64_t round = 0; round < 4; ++round) d.overwrite_most(8, 5000 + round * 1000);
+    d.checkpoint();
+    d.clean();
+    CHECK(disk::contents(*d.on) == d.image);
+    CHECK(snapshot_contents(net, "s") == old);
+    CHECK(d.on->usage_now().stored <= (device + device * 7 / 8) * 3 / 2 + slack);
+    // Taken after most was gone, a snapshot needs little of the old segments.
+    REQUIRE(net.delete_snapshot("d", "s").has_value());
+    REQUIRE(d.on->create_snapshot("t").has_value());
+    const auto later = d.image;
+    d.write(0, device, 2);
+    d.checkpoint();
+    d.clean();
+    CHECK(snapshot_contents(net, "t") == later);
+    CHECK(net.data_bytes("d") <= 2 * device * 3 / 2 + slack);
+    REQUIRE(net.delete_snapshot("d", "t").has_value());
+    d.clean();
+    d.write(0, 4096, 3);
+    d.checkpoint();
+    CHECK(net.data_bytes("d") <= device * 3 / 2 + slack);
+    CHECK(disk::contents(*d.on) == d.image);
+}
+
+TEST_CASE("dead segments that a snapshot outlived in part, but needs nothing of, are freed while it stands") {
+    memory_network net;
+    net.create_volume("d", block_type, device);
+    disk d(net);
+    d.write(0, device, 1);
+    REQUIRE(d.on->create_snapshot("first").has_value());
+    d.write(0, device / 2, 2);
+    d.checkpoint();
+    REQUIRE(d.on->create_snapshot("second").has_value());
+    const auto second = d.image;
+    d.write(0, device, 3);
+    d.checkpoint();
+    CHECK(net.data_bytes("d") >= 2 * device + device / 2);
+    REQUIRE(net.delete_snapshot("d", "first").has_value());
+    d.clean();
+    CHECK(snapshot_contents(net, "second") == second);
+    CHECK(disk::contents(*d.on) == d.image);
+    CHECK(net.data_bytes("d") <= 2 * device + slack);
+}
+
+TEST_CASE("who opened a snapshot or a clone before keeps reading it while its segments move, and move again") {
+    memory_network net;
+    net.create_volume("d", block_type, device);
+    disk d(net);
+    d.write(0, device, 1);
+    REQUIRE(d.on->create_snapshot("s").has_value());
+    d.checkpoint();
+    const auto old = d.image;
+    auto reader = net.open_snapshot("d", "s");
+    REQUIRE(reader.has_value());
+    REQUIRE(net.clone("d", "s", "c").has_value());
+    auto clone = net.open("c", small());
+    REQUIRE(clone.has_value());
+    for (std::uint64_t round = 0; round < 5; ++round) {
+        for (std::uint64_t i = 0; i < 4; ++i) d.overwrite_most(7 + round, round * 10'000 + i * 1000);
+        d.checkpoint();
+        d.clean();
+        CHECK(disk::contents(**reader) == old);
+        CHECK(disk::contents(**clone) == old);
+        CHECK(disk::contents(*d.on) == d.image);
+    }
+    REQUIRE((*clone)->close().has_value());
+    clone = net.open("c", small());
+    REQUIRE(clone.has_value());
+    CHECK(disk::contents(**clone) == old);
+}
+
+TEST_CASE("trimming a whole device frees it") {
+    memory_network net;
+    net.create_volume("d", block_type, device);
+    disk d(net);
+    d.overwrite_most(9, 1);
+    d.write(0, device, 2);
+    d.checkpoint();
+    volume::change trim;
+    trim.zero(1, 0, device);
+    REQUIRE(d.on->apply(trim).has_value());
+    d.checkpoint();
+    CHECK(d.on->usage_now().logical == 0);
+    CHECK(d.on->usage_now().stored == 0);
+    CHECK(net.data_bytes("d") == 0);
+}
+
+TEST_CASE("an owner that dies while it cleans leaves everything readable") {
+    for (int allowed = 0; allowed < 12; ++allowed) {
+        INFO("puts and transactions that pass: " << allowed);
+        memory_network net;
+        net.create_volume("d", block_type, device);
+        disk d(net);
+        d.write(0, device, 1);
+        REQUIRE(d.on->create_snapshot("s").has_value());
+        const auto old = d.image;
+        for (std::uint64_t round = 0; round < 3; ++round) d.overwrite_most(6, round * 1000);
+        d.checkpoint();
+        std::atomic<int> left{allowed};
+        net.set_fault([&](std::string_view what) -> result<void> {
+            if (what != "put" && what != "ledger") return {};
+            if (left-- <= 0) return error(errc::unavailable, "cut off");
+            return {};
+        });
+        std::thread cleaning([&] { (void)d.on->clean(); });
+        for (int i = 0; i < 200 && left > 0; ++i) std::this_thread::sleep_for(2ms);
+        std::this_thread::sleep_for(10ms);
+        net.crash(0);
+        net.depose("d");
+        // Its threads find out when they ask.
+        net.set_fault([](std::string_view what) -> result<void> {
+            if (what == "put" || what == "ledger") return error(errc::fenced, "another owner");
+            return {};
+        });
+        volume::change edit;
+        edit.zero(1, 0, 1);
+        (void)d.on->apply(edit);
+        (void)d.on->sync();
+        cleaning.join();
+        d.on.reset();
+        net.set_fault(nullptr);
+        net.crash(0);
+        d.open();
+        CHECK(disk::contents(*d.on) == d.image);
+        CHECK(snapshot_contents(net, "s") == old);
+        d.write(0, 4096, 99);
+        d.checkpoint();
+        d.clean();
+        CHECK(disk::contents(*d.on) == d.image);
+        CHECK(snapshot_contents(net, "s") == old);
+        CHECK(d.on->usage_now().stored <= 2 * device * 3 / 2 + slack);
+    }
+}
+
+TEST_CASE("cleaning goes on while consensus is down, and frees when it is back") {
+    memory_network net;
+    net.create_volume("d", block_type, device);
+    disk d(net);
+    for (std::uint64_t round = 0; round < 5; ++round) d.overwrite_most(5 + round, round * 1000);
+    d.checkpoint();
+    const auto before = net.data_bytes("d");
+    net.set_fault([](std::string_view what) -> result<void> {
+        if (what == "ledger") return error(errc::unavailable, "consensus is down");
+        return {};
+    });
+    const auto stored = net.segment_bytes();
+    std::thread cleaning([&] { d.clean(); });
+    for (int i = 0; i < 1000 && net.segment_bytes() == stored; ++i) std::this_thread::sleep_for(5ms);
+    CHECK(net.segment_bytes() > stored);  // copied
+    CHECK(net.data_bytes("d") == before);
+    CHECK(disk::contents(*d.on) == d.image);
+    net.set_fault(nullptr);
+    cleaning.join();
+    CHECK(net.data_bytes("d") <= device * 3 / 2 + slack);
+    CHECK(disk::contents(*d.on) == d.image);
+}
+
+TEST_CASE("cleaning starts by itself past the bound") {
+    memory_network net;
+    net.create_volume("d", block_type, device);
+    disk d(net);
+    REQUIRE(d.on->close().has_value());
+    auto how = small();
+    how.clean_look = 5ms;
+    how.checkpoint_idle = 50ms;
+    d.open(how);
+    for (std::uint64_t round = 0; round < 6; ++round) d.overwrite_most(5 + round, round * 1000);
+    const auto bound = device * 3 / 2 + slack;
+    for (int i = 0; i < 1000 && d.on->usage_now().stored > bound; ++i) {
+        std::this_thread::sleep_for(10ms);
+    }
+    CHECK(d.on->usage_now().stored <= bound);
+    CHECK(disk::contents(*d.on) == d.image);
+}
