@@ -168,6 +168,11 @@ result<bool> cleaner::pass(std::chrono::steady_clock::time_point deadline) {
             chosen.resize(chosen.size() / 2);
             continue;
         }
+        if (!collected && collected.error().code == errc::exhausted) {  // one alone, shared too often
+            m_unreadable.insert(chosen.front().what.at->number);
+            chosen.clear();
+            break;
+        }
         CHECK_OK(collected);
         for (auto& each : chosen)
             for (const auto number : each.numbers()) each.ranges[number] = std::move(ranges[number]);
@@ -282,7 +287,8 @@ result<void> cleaner::pack_one(std::vector<candidate*>& units, segment_table::cl
     if (head.size() != size) return error(errc::corrupt, "table of a container of another size than counted");
     for (const auto& piece : table.pieces) size += piece.length;
     TRY(const auto index, piece_index::make(std::move(table), size));
-    TRY(const auto lent, m_of.pool.lend(size));
+    TRY(auto memory, m_of.pool.lend(size));
+    std::optional<buffer_pool::loan> lent(std::move(memory));
     bytes content(size);
     std::memcpy(content.data(), head.data(), head.size());
     std::vector<candidate*> whole;
@@ -297,7 +303,11 @@ result<void> cleaner::pack_one(std::vector<candidate*>& units, segment_table::cl
         log::warn("volume", "segment not cleaned, it cannot be read volume={} segment={} error={}", m_of.record.name, each->what.at->number.value, done.error().message());
         m_unreadable.insert(each->what.at->number);
     }
-    if (whole.size() < units.size()) return whole.empty() ? result<void>() : pack_one(whole, out);
+    if (whole.size() < units.size()) {
+        bytes().swap(content);
+        lent.reset();
+        return whole.empty() ? result<void>() : pack_one(whole, out);
+    }
     auto admitted = m_of.room.admit(size);
     if (!admitted) {
         if (admitted.error().code == errc::no_space) m_capacity = std::max(std::min(capacity_min, m_capacity), m_capacity / 4);
