@@ -20,6 +20,7 @@ constexpr unsigned small_part = 10;            // of it one part is the small qu
 constexpr unsigned ghost_part = 64;            // one part of the shard may be ghosts
 constexpr std::uint8_t frequency_max = 3;
 constexpr std::uint8_t promote_at = 2;
+constexpr std::string_view memory_tier = "tier=\"memory\"";
 
 struct key_hash {
     std::size_t operator()(const block_key& key) const noexcept {
@@ -45,6 +46,11 @@ public:
         auto& e = *it->second;
         if (e.frequency < frequency_max) ++e.frequency;
         return e.data;
+    }
+
+    bool contains(const block_key& key) const {
+        const std::lock_guard lock(m_mutex);
+        return m_index.contains(key);
     }
 
     void insert(const block_key& key, block data, const counters& count) {
@@ -174,10 +180,10 @@ private:
 class memory_cache final : public block_cache {
 public:
     memory_cache(std::uint64_t capacity, metrics& count)
-        : m_count{count.make_counter("cess_cache_hits_total", "Blocks found in memory."),
-                  count.make_counter("cess_cache_misses_total", "Blocks not found in memory."),
-                  count.make_counter("cess_cache_evictions_total", "Blocks that made room."),
-                  count.make_gauge("cess_cache_bytes", "Bytes of blocks and their bookkeeping.")},
+        : m_count{count.make_counter("cess_cache_hits_total", "Blocks found.", memory_tier),
+                  count.make_counter("cess_cache_misses_total", "Blocks not found.", memory_tier),
+                  count.make_counter("cess_cache_evictions_total", "Blocks that made room.", memory_tier),
+                  count.make_gauge("cess_cache_bytes", "Bytes of blocks and their bookkeeping.", memory_tier)},
           m_shards(std::clamp<std::size_t>(capacity / shard_size_min, 1, shards_max)) {
         for (auto& each : m_shards) each.set_capacity(capacity / m_shards.size());
     }
@@ -187,6 +193,8 @@ public:
         (found ? m_count.hits : m_count.misses).add();
         return found;
     }
+    bool contains(const block_key& key) const override { return const_cast<memory_cache*>(this)->shard_of(key).contains(key); }
+    block fetch(const block_key&) override { return nullptr; }
     void insert(const block_key& key, block data) override {
         if (data) shard_of(key).insert(key, std::move(data), m_count);
     }

@@ -1,0 +1,328 @@
+// The disk tier of the block cache: what it answers is right or nothing, whatever happens to its disk.
+#include <cache/disk_cache.hpp>
+#include <support/faulty_disk.hpp>
+
+#include <core/base/log.hpp>
+
+#include <catch2/catch.hpp>
+
+#include <algorithm>
+#include <thread>
+
+using namespace cess;
+
+namespace {
+
+cache::block_key key_of(std::uint64_t segment, std::uint32_t block) {
+    cache::block_key key;
+    seeded_random random(segment);
+    random.fill(key.segment.raw);
+    key.block = block;
+    return key;
+}
+
+// What a block holds follows from its key, so that any answer can be checked.
+bytes content_of(const cache::block_key& key, std::size_t size = 4096) {
+    seeded_random random(id_hash()(key.segment) + key.block);
+    bytes out(size);
+    random.fill(out);
+    return out;
+}
+
+struct house {
+    explicit house(std::uint64_t capacity = 4 * MiB) {
+        log::settings quiet;
+        quiet.threshold = log::level::off;
+        REQUIRE(log::configure(quiet).has_value());
+        how.directory = "/cache";
+        how.capacity = capacity;
+        how.memory_max = 1 * MiB;
+        how.key = crypto::secret_key::generate(random);
+    }
+    std::unique_ptr<cache::disk_cache> open() {
+        auto made = cache::disk_cache::open(disk, how, random, count);
+        REQUIRE(made.has_value());
+        return std::move(*made);
+    }
+    std::uint64_t counted(std::string_view name) { return count.make_counter(name, "", "tier=\"disk\"").value(); }
+
+    test::faulty_disk disk;
+    system_random random;
+    metrics count;
+    cache::disk_options how;
+};
+
+void insert(cache::disk_cache& into, std::uint64_t segment, std::uint32_t from, std::uint32_t to, std::size_t size = 4096) {
+    for (auto i = from; i < to; ++i) {
+        const auto key = key_of(segment, i);
+        into.insert(key, std::make_shared<const bytes>(content_of(key, size)));
+        if (i % 8 == 7) into.flush();  // faster than the queue holds
+    }
+    into.flush();
+}
+
+// How many of them are there. What is there is right.
+std::size_t found(cache::disk_cache& in, std::uint64_t segment, std::uint32_t from, std::uint32_t to, std::size_t size = 4096) {
+    std::size_t n = 0;
+    for (auto i = from; i < to; ++i) {
+        const auto key = key_of(segment, i);
+        const auto block = in.fetch(key);
+        if (!block) continue;
+        REQUIRE(*block == content_of(key, size));
+        ++n;
+    }
+    return n;
+}
+
+}  // namespace
+
+TEST_CASE("the disk tier answers what was inserted, and still does after a restart") {
+    house h;
+    {
+        const auto blocks = h.open();
+        insert(*blocks, 1, 0, 100);
+        CHECK(found(*blocks, 1, 0, 100) == 100);
+        CHECK(found(*blocks, 2, 0, 100) == 0);
+        CHECK(h.counted("cess_cache_hits_total") == 100);
+        CHECK(h.counted("cess_cache_misses_total") == 100);
+    }
+    for (int restart = 0; restart < 3; ++restart) {
+        const auto blocks = h.open();
+        blocks->flush();  // it has looked at its regions then
+        CHECK(found(*blocks, 1, 0, 100) == 100);
+    }
+    CHECK(h.counted("cess_cache_errors_total") == 0);
+}
+
+TEST_CASE("blocks that wait to be written are written when the cache closes") {
+    house h;
+    const auto key = key_of(1, 1);
+    h.open()->insert(key, std::make_shared<const bytes>(content_of(key)));
+    const auto blocks = h.open();
+    blocks->flush();
+    CHECK(found(*blocks, 1, 1, 2) == 1);
+}
+
+TEST_CASE("a flipped bit anywhere is a miss that drops the block, never a wrong byte") {
+    house h(1 * MiB);
+    {
+        const auto blocks = h.open();
+        insert(*blocks, 1, 0, 64);
+    }
+    seeded_random random(1);
+    std::uint64_t lost = 0;
+    for (int i = 0; i < 300; ++i) {
+        auto blocks = h.open();
+        blocks->flush();
+        const auto before = found(*blocks, 1, 0, 64);
+        const auto at = random.below(1 * MiB);
+        REQUIRE(h.disk.flip("/cache/blocks", at));
+        lost += before - found(*blocks, 1, 0, 64);  // found() checks every byte
+        CHECK(found(*blocks, 1, 0, 64) == found(*blocks, 1, 0, 64));
+        CHECK_FALSE(blocks->off());
+        blocks.reset();
+        REQUIRE(h.disk.flip("/cache/blocks", at));
+        blocks = h.open();
+        blocks->flush();
+        if (found(*blocks, 1, 0, 64) < 64) insert(*blocks, 1, 0, 64);
+    }
+    CHECK(lost > 20);  // the blocks fill a quarter of the file
+    CHECK(h.counted("cess_cache_errors_total") >= lost);
+}
+
+TEST_CASE("a truncated file costs its blocks and nothing else") {
+    house h;
+    for (const std::uint64_t size : {3 * MiB, 200 * KiB, 70 * KiB, 1000ul, 0ul}) {
+        {
+            const auto blocks = h.open();
+            blocks->flush();
+            insert(*blocks, 1, 0, 100);
+            CHECK(found(*blocks, 1, 0, 100) == 100);
+            REQUIRE((*h.disk.open("/cache/blocks", os::open_mode::read_write))->truncate(size).has_value());
+            (void)found(*blocks, 1, 0, 100);
+            CHECK_FALSE(blocks->off());
+        }
+        const auto blocks = h.open();
+        blocks->flush();
+        (void)found(*blocks, 1, 0, 100);
+    }
+}
+
+TEST_CASE("a crash between any two operations costs blocks, never wrong bytes") {
+    for (std::uint64_t at = 0;; ++at) {
+        house h(1 * MiB);
+        {
+            const auto blocks = h.open();
+            insert(*blocks, 1, 0, 40);
+        }
+        h.disk.die_at(at);
+        bool died = false;
+        if (auto blocks = cache::disk_cache::open(h.disk, h.how, h.random, h.count)) {
+            insert(**blocks, 2, 0, 300);  // more than fits: regions are written anew
+            (void)found(**blocks, 1, 0, 40);
+            (void)found(**blocks, 2, 0, 300);
+        }
+        died = h.disk.fault_met();
+        h.disk.crash(at);
+        const auto blocks = h.open();
+        blocks->flush();
+        (void)found(*blocks, 1, 0, 40);
+        (void)found(*blocks, 2, 0, 300);
+        insert(*blocks, 3, 0, 20);
+        CHECK(found(*blocks, 3, 0, 20) == 20);
+        CHECK_FALSE(blocks->off());
+        if (!died) {
+            CHECK(at > 20);
+            break;
+        }
+    }
+}
+
+TEST_CASE("a torn and reordered file is sound blocks and misses") {
+    house h(2 * MiB);
+    for (std::uint64_t seed = 0; seed < 30; ++seed) {
+        {
+            const auto blocks = h.open();
+            insert(*blocks, seed, 0, 200);
+            h.disk.crash(seed);  // with everything in flight
+        }
+        h.disk.new_process();
+        const auto blocks = h.open();
+        blocks->flush();
+        for (std::uint64_t old = 0; old <= seed; ++old) (void)found(*blocks, old, 0, 200);
+        CHECK_FALSE(blocks->off());
+    }
+}
+
+TEST_CASE("a failing or full disk switches the tier off and nothing else") {
+    for (const auto what : {errc::no_space, errc::io})
+        for (std::uint64_t at = 4; at < 12; ++at) {
+            house h;
+            const auto blocks = h.open();
+            blocks->flush();
+            h.disk.fail_at(at, what);
+            insert(*blocks, 1, 0, 300);
+            if (!h.disk.fault_met()) continue;
+            CHECK(blocks->off());
+            CHECK(found(*blocks, 1, 0, 300) == 0);
+            insert(*blocks, 1, 0, 20);
+            CHECK(h.counted("cess_cache_errors_total") >= 1);
+        }
+}
+
+TEST_CASE("the disk tier keeps its bounds on disk and in memory") {
+    house h(1 * MiB);
+    const auto blocks = h.open();
+    CHECK(blocks->memory_bytes() <= h.how.memory_max);
+    seeded_random random(3);
+    for (std::uint32_t i = 0; i < 2000; ++i) {
+        const auto key = key_of(4, i);
+        blocks->insert(key, std::make_shared<const bytes>(content_of(key, random.below(12 * KiB) + 1)));
+        if (i % 4 == 0) blocks->flush();
+    }
+    CHECK(blocks->size_bytes() <= 1 * MiB);
+    CHECK(*(*h.disk.open("/cache/blocks", os::open_mode::read))->size() <= 1 * MiB);
+    CHECK(h.counted("cess_cache_evictions_total") > 100);
+}
+
+TEST_CASE("an index too small for the disk lets the oldest go") {
+    house h(256 * MiB);
+    const auto blocks = h.open();
+    CHECK(blocks->memory_bytes() <= h.how.memory_max);
+    for (std::uint32_t i = 0; i < 40'000; ++i) {
+        blocks->insert(key_of(1, i), std::make_shared<const bytes>(64, std::byte{1}));
+        if (i % 1000 == 0) blocks->flush();
+    }
+    blocks->flush();
+    CHECK(blocks->fetch(key_of(1, 39'999)));
+    CHECK_FALSE(blocks->fetch(key_of(1, 1)));
+}
+
+TEST_CASE("a scan does not push out of the disk tier what is asked for again and again") {
+    house h(4 * MiB);
+    const auto blocks = h.open();
+    insert(*blocks, 1, 0, 200);
+    for (std::uint32_t i = 0; i < 4000; i += 40) {
+        insert(*blocks, 2, i, i + 40);
+        (void)found(*blocks, 1, i / 40 % 5 * 40, i / 40 % 5 * 40 + 40);
+    }
+    CHECK(found(*blocks, 1, 0, 200) > 150);
+}
+
+TEST_CASE("a block that was let go and is wanted again soon stays") {
+    house h(4 * MiB);
+    const auto blocks = h.open();
+    insert(*blocks, 1, 0, 900);  // fills it, and the first are let go
+    REQUIRE(found(*blocks, 1, 0, 1) == 0);
+    insert(*blocks, 1, 0, 40);
+    insert(*blocks, 2, 0, 900);
+    CHECK(found(*blocks, 1, 0, 40) > 30);
+}
+
+TEST_CASE("nothing on the disk can be read without the key") {
+    house h;
+    const auto key = key_of(1, 5);
+    const auto content = content_of(key);
+    {
+        const auto blocks = h.open();
+        blocks->insert(key, std::make_shared<const bytes>(content));
+    }
+    bytes all(4 * MiB);
+    REQUIRE((*h.disk.open("/cache/blocks", os::open_mode::read))->read_at(0, all).has_value());
+    const auto nowhere = [&](byte_view what) { return std::search(all.begin(), all.end(), what.begin(), what.end()) == all.end(); };
+    CHECK(nowhere(byte_view(content).first(16)));
+    CHECK(nowhere(key.segment.view()));
+    const auto ours = h.how.key;
+    h.how.key = crypto::secret_key::generate(h.random);
+    {
+        const auto stranger = h.open();
+        stranger->flush();
+        CHECK_FALSE(stranger->fetch(key));
+    }
+    h.how.key = ours;
+    const auto blocks = h.open();
+    blocks->flush();
+    CHECK(blocks->fetch(key));
+}
+
+TEST_CASE("the disk tier is used by many threads at once") {
+    house h(1 * MiB);
+    const auto disk = h.open();
+    std::vector<std::thread> threads;
+    std::atomic<std::uint64_t> hits{0}, wrong{0};
+    for (unsigned t = 0; t < 4; ++t)
+        threads.emplace_back([&, t] {
+            seeded_random random(t);
+            for (int i = 0; i < 3000; ++i) {
+                const auto key = key_of(1, static_cast<std::uint32_t>(random.below(random.below(400) + 1)));
+                const auto block = disk->fetch(key);
+                if (block) ++hits;
+                if (block && *block != content_of(key)) ++wrong;
+                if (!block) disk->insert(key, std::make_shared<const bytes>(content_of(key)));
+                if (random.below(50) == 0) disk->flush();
+            }
+        });
+    for (auto& thread : threads) thread.join();
+    CHECK(wrong == 0);
+    CHECK(hits > 100);
+    CHECK_FALSE(disk->off());
+    CHECK(h.counted("cess_cache_errors_total") == 0);
+}
+
+TEST_CASE("memory stands in front of the disk, and what the disk has comes back to it") {
+    house h;
+    {
+        cache::tiered_cache blocks(cache::make_memory_cache(1 * MiB, h.count));
+        CHECK_FALSE(blocks.fetch(key_of(1, 1)));
+        blocks.put_behind(h.open());
+        blocks.insert(key_of(1, 1), std::make_shared<const bytes>(content_of(key_of(1, 1))));
+        CHECK(blocks.find(key_of(1, 1)));
+    }
+    auto disk = h.open();
+    disk->flush();
+    cache::tiered_cache blocks(cache::make_memory_cache(1 * MiB, h.count));
+    blocks.put_behind(std::move(disk));
+    CHECK_FALSE(blocks.find(key_of(1, 1)));
+    CHECK(blocks.fetch(key_of(1, 1)));
+    CHECK(blocks.find(key_of(1, 1)));
+}
