@@ -4,3 +4,4 @@ target_link_libraries(cess_layer_house PUBLIC objectstore_layer chain_node chain
 cess_test(integration/layer_test cess_layer_house)
 cess_test(integration/layer_hostile_test cess_layer_house)
 cess_test(integration/slow_miner_test cess_layer_house)
+cess_test(integration/layer_reads_test cess_layer_house)

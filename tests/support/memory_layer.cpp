@@ -63,6 +63,7 @@ struct memory_network::state {
     bool hold = false, stop = false;
     std::mutex told_mutex;
     std::map<std::pair<volume_id, term_number>, std::function<void(const error&)>> told;  // sessions that want to hear it
+    std::uint64_t ahead_bytes = 0;
     std::uint64_t life = 1;  // rises with a crash: sessions of older lives are dead
 
     std::vector<node_id> miners;
@@ -409,6 +410,11 @@ public:
     }
 
     result<void> read_once(const cess::layer::keyring& keys, const std::vector<cess::layer::piece>& pieces) override { return read(keys, pieces); }
+    void read_ahead(const cess::layer::keyring&, const std::vector<cess::layer::coming>& what, cess::layer::stream_id) override {
+        const std::lock_guard lock(m_of.mutex);
+        for (const auto& each : what) m_of.ahead_bytes += each.length;
+    }
+    void give_up(cess::layer::stream_id) override {}
 
     std::vector<cess::layer::fragment_fault> verify(const ledger::segment_record& segment) override {
         const std::lock_guard lock(m_of.mutex);
@@ -645,6 +651,11 @@ std::uint64_t memory_network::data_bytes(const std::string& name) const {
     for (const auto& each : ledger::list::segments(m_state->ledger_state, v.id, {}, SIZE_MAX))
         if (each.block_size == v.block_size) sum += each.length;  // metadata has larger blocks
     return sum;
+}
+
+std::uint64_t memory_network::ahead_bytes() const {
+    const std::lock_guard lock(m_state->mutex);
+    return m_state->ahead_bytes;
 }
 
 std::size_t memory_network::journal_entries(const std::string& name) const {

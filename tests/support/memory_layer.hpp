@@ -63,6 +63,7 @@ public:
     [[nodiscard]] std::size_t segments() const;
     [[nodiscard]] std::uint64_t segment_bytes() const;
     [[nodiscard]] std::uint64_t data_bytes(const std::string& volume) const;  // of committed segments, without metadata
+    [[nodiscard]] std::uint64_t ahead_bytes() const;  // that were asked for before they were read
     [[nodiscard]] std::size_t journal_entries(const std::string& volume) const;
 
     struct state;

@@ -3,152 +3,371 @@
 #include <core/net/blocking.hpp>
 
 #include <algorithm>
+#include <tuple>
 
 namespace cess::layer {
 namespace {
 
-constexpr std::uint64_t run_bytes_max = 1 * MiB;
-constexpr std::size_t runs_in_flight = 8;
+constexpr unsigned runs_in_flight = 32;        // each of at most run_bytes_max
+constexpr unsigned ahead_runs_in_flight = 16;  // of these
+constexpr net::duration grace = std::chrono::milliseconds(250);  // for a fetch that ends at its deadline to say why
+
+void copy_block(const piece& into, std::uint64_t block, const bytes& data) {
+    const auto start = block * into.from->block_size;
+    const auto from = std::max(into.offset, start);
+    const auto to = std::min(into.offset + into.out.size(), start + data.size());
+    std::memcpy(into.out.data() + (from - into.offset), data.data() + (from - start), to - from);
+}
+
+result<void> check_range(const ledger::segment_record& segment, std::uint64_t offset, std::uint64_t length) {
+    CHECK_OK(check(segment));
+    if (offset >= segment.length || length > segment.length - offset)
+        return error(errc::out_of_range, "segment " + segment.id.brief() + ": bytes past its end");
+    return {};
+}
+
+void extend(std::vector<run>& runs, const run& like, std::uint64_t block) {
+    if (!runs.empty()) {
+        auto& last = runs.back();
+        const bool room = (last.count + 1) * last.segment->block_size <= run_bytes_max;
+        if (last.segment == like.segment && last.first + last.count == block && room) {
+            ++last.count;
+            return;
+        }
+    }
+    runs.push_back(like);
+    runs.back().first = block;
+    runs.back().count = 1;
+}
+
+struct disk_lookup {
+    cache::block_cache* blocks;
+    const run* what;
+    std::vector<cache::block> operator()() const {
+        std::vector<cache::block> out;
+        for (std::uint64_t i = 0; i < what->count; ++i) out.push_back(blocks->fetch({what->segment->id, static_cast<std::uint32_t>(what->first + i)}));
+        return out;
+    }
+};
+
+result<std::vector<cache::block>> shared(result<std::vector<bytes>> got, counter& read) {
+    if (!got) return std::move(got).error();
+    std::vector<cache::block> out;
+    for (auto& block : *got) {
+        read.add(block.size());
+        out.push_back(std::make_shared<const bytes>(std::move(block)));
+    }
+    return out;
+}
+
+net::awaitable<result<int>> stopped(net::task_group& tasks) {
+    auto op = tasks.stop();
+    co_await std::move(op);
+    co_return 0;
+}
 
 }  // namespace
 
-struct block_fetch::wanted {
-    struct segment {
-        std::shared_ptr<const ledger::segment_record> record;
-        crypto::secret_key key;
-        std::vector<std::uint64_t> missing;  // blocks, sorted, once each
-    };
-    std::map<segment_id, segment> segments;
-    blocks have;
-    std::vector<std::pair<cache::block_key, std::shared_ptr<flight>>> flights;  // ours and others'
-    std::vector<run> runs;                                                      // ours
-};
+block_fetch::block_fetch(layer_core& core) : m_core(core), m_ahead(core.on.ahead_max, core.on.count), m_tasks(core.on.world.executor()) {}
+
+block_fetch::~block_fetch() { (void)net::wait(m_core.on.world, stopped(m_tasks)); }
+
+// ---- reading ---------------------------------------------------------------------------------------------
 
 result<void> block_fetch::read(const keyring& keys, const std::vector<piece>& pieces) {
-    const auto deadline = m_core.on.world.now() + m_core.on.limits.read;
-    wanted what;
-    CHECK_OK(collect(keys, pieces, what));
-    plan(what);
-    if (!what.runs.empty()) {
-        auto op = fetch(std::move(what.runs), deadline);
-        (void)net::wait(m_core.on.world, std::move(op));  // each run reports through its flights
+    std::vector<gap> missing;
+    CHECK_OK(copy_cached(pieces, missing));
+    if (missing.empty()) return {};
+    sources from;
+    for (const auto& each : missing) {
+        auto& of = from[each.of->from->id];
+        if (of.segment) continue;
+        of.segment = std::make_shared<const ledger::segment_record>(*each.of->from);
+        TRY(of.key, keys.find(of.segment->lineage, of.segment->key_generation));
     }
-    CHECK_OK(gather(what, deadline));
-    for (const auto& p : pieces) {
-        const auto size = p.from->block_size;
-        for (std::uint64_t at = 0; at < p.out.size();) {
-            const auto block = (p.offset + at) / size, inside = (p.offset + at) % size;
-            const auto& data = what.have.at({p.from->id, static_cast<std::uint32_t>(block)});
-            const auto part = std::min<std::uint64_t>(data->size() - inside, p.out.size() - at);
-            std::memcpy(p.out.data() + at, data->data() + inside, part);
-            at += part;
-        }
-    }
+    CHECK_OK(fetch(from, missing, m_core.on.world.now() + m_core.on.limits.read));
+    for (const auto& each : missing) copy_block(*each.of, each.block, *each.data);
     return {};
 }
 
-// What the pieces need, and which of it the cache has.
-result<void> block_fetch::collect(const keyring& keys, const std::vector<piece>& pieces, wanted& out) {
+// The common case: everything is in memory, and nothing is allocated.
+result<void> block_fetch::copy_cached(const std::vector<piece>& pieces, std::vector<gap>& missing) {
     for (const auto& p : pieces) {
         if (p.out.empty()) continue;
-        CHECK_OK(check(*p.from));
-        if (p.offset >= p.from->length || p.out.size() > p.from->length - p.offset)
-            return error(errc::out_of_range, "segment " + p.from->id.brief() + ": bytes past its end");
-        auto& of = out.segments[p.from->id];
-        if (!of.record) {
-            of.record = std::make_shared<const ledger::segment_record>(*p.from);
-            TRY(of.key, keys.find(p.from->lineage, p.from->key_generation));
-        }
+        CHECK_OK(check_range(*p.from, p.offset, p.out.size()));
         const auto last = (p.offset + p.out.size() - 1) / p.from->block_size;
         for (auto block = p.offset / p.from->block_size; block <= last; ++block) {
-            const cache::block_key key{p.from->id, static_cast<std::uint32_t>(block)};
-            if (out.have.contains(key)) continue;
-            auto cached = m_core.on.blocks.find(key);
-            if (!cached) of.missing.push_back(block);
-            out.have.emplace(key, std::move(cached));
-        }
-    }
-    return {};
-}
-
-// Which of the missing blocks others fetch already; the rest becomes runs of ours.
-void block_fetch::plan(wanted& of) {
-    const std::lock_guard hold(m_mutex);
-    for (auto& [id, segment] : of.segments) {
-        std::sort(segment.missing.begin(), segment.missing.end());
-        const auto per_run = std::max<std::uint64_t>(1, run_bytes_max / segment.record->block_size);
-        for (const auto block : segment.missing) {
-            const cache::block_key key{id, static_cast<std::uint32_t>(block)};
-            auto& under_way = m_flights[key];
-            const bool ours = under_way == nullptr;
-            if (ours) under_way = std::make_shared<flight>();
-            of.flights.emplace_back(key, under_way);
-            if (!ours) continue;
-            auto* last = of.runs.empty() ? nullptr : &of.runs.back();
-            if (last && last->segment == segment.record && last->first + last->count == block && last->count < per_run) {
-                ++last->count;
+            if (const auto cached = m_core.on.blocks.find({p.from->id, static_cast<std::uint32_t>(block)})) {
+                copy_block(p, block, *cached);
                 continue;
             }
-            run r;
-            r.segment = segment.record;
-            r.key = segment.key;
-            r.first = block;
-            r.count = 1;
-            of.runs.push_back(std::move(r));
+            gap one;
+            one.of = &p;
+            one.block = block;
+            missing.push_back(std::move(one));
         }
-    }
-}
-
-net::awaitable<result<void>> block_fetch::fetch(std::vector<run> runs, net::time_point deadline) {
-    net::task_group all(co_await boost::asio::this_coro::executor);
-    std::size_t next = 0;
-    for (std::size_t i = 0; i < std::min(runs_in_flight, runs.size()); ++i) all.spawn(fetch_some(runs, next, deadline));
-    co_await all.join();
-    for (; next < runs.size(); ++next) land(runs[next], error(errc::canceled, "read given up"));
-    co_return result<void>();
-}
-
-net::awaitable<void> block_fetch::fetch_some(std::vector<run>& runs, std::size_t& next, net::time_point deadline) {
-    while (next < runs.size()) {
-        const auto& mine = runs[next++];
-        auto got = co_await read_blocks(m_core.reading(), mine.segment, mine.key, mine.first, mine.count, deadline);
-        land(mine, std::move(got));
-    }
-}
-
-void block_fetch::land(const run& of, result<std::vector<bytes>> got) {
-    std::uint64_t size = 0;
-    std::vector<cache::block> made;
-    if (got)
-        for (auto& block : *got) {
-            size += block.size();
-            made.push_back(std::make_shared<const bytes>(std::move(block)));
-        }
-    m_core.read_bytes.add(size);
-    for (std::uint64_t i = 0; i < made.size(); ++i) m_core.on.blocks.insert({of.segment->id, static_cast<std::uint32_t>(of.first + i)}, made[i]);
-    const std::lock_guard hold(m_mutex);
-    for (std::uint64_t i = 0; i < of.count; ++i) {
-        const auto found = m_flights.find({of.segment->id, static_cast<std::uint32_t>(of.first + i)});
-        if (found == m_flights.end()) continue;
-        found->second->done = true;
-        if (got)
-            found->second->data = made[i];
-        else
-            found->second->why = got.error();
-        m_flights.erase(found);
-    }
-    m_landed.notify_all();
-}
-
-result<void> block_fetch::gather(wanted& of, net::time_point deadline) {
-    std::unique_lock hold(m_mutex);
-    for (auto& [key, trip] : of.flights) {
-        const auto landed = m_landed.wait_until(hold, deadline, [&trip = trip] { return trip->done; });
-        if (!landed) return error(errc::timeout, "segment " + key.segment.brief() + " block " + std::to_string(key.block));
-        if (!trip->data) return trip->why;
-        of.have[key] = trip->data;
     }
     return {};
+}
+
+// What failed on its way for somebody else, who may have begun long ago, is asked for once more.
+result<void> block_fetch::fetch(const sources& from, std::vector<gap>& missing, net::time_point deadline) {
+    for (;;) {
+        call mine;
+        join(missing, mine);
+        bring_ours(from, missing, deadline);
+        TRY(const bool complete, wait(missing, mine, deadline));
+        if (complete) return {};
+    }
+}
+
+void block_fetch::join(std::vector<gap>& missing, call& mine) {
+    const std::lock_guard hold(m_mutex);
+    for (auto& each : missing)
+        if (!each.data) join(each, mine);
+}
+
+void block_fetch::join(gap& one, call& mine) {
+    const auto key = one.key();
+    one.ours = false;
+    one.trip = nullptr;
+    if ((one.data = m_ahead.take(key))) return m_core.on.blocks.insert(key, one.data);
+    const auto under_way = m_flights.find(key);
+    if (under_way != m_flights.end()) {
+        one.trip = under_way->second;
+        if (one.trip->ahead_of) {
+            one.trip->ahead_of.reset();
+            m_ahead.release(one.trip->size, true);
+            m_queue.hurry(key.segment, key.block);
+        }
+    } else {
+        if ((one.data = m_core.on.blocks.find(key))) return;  // it landed a moment ago
+        one.trip = std::make_shared<flight>();
+        one.ours = true;
+        m_flights.emplace(key, one.trip);
+    }
+    one.trip->waiting.push_back(&mine);
+    ++mine.missing;
+}
+
+void block_fetch::bring_ours(const sources& from, std::vector<gap>& missing, net::time_point deadline) {
+    std::vector<gap*> ours;
+    for (auto& each : missing)
+        if (each.ours && !each.data) ours.push_back(&each);
+    std::sort(ours.begin(), ours.end(), [](const gap* a, const gap* b) { return std::tie(a->of->from->id, a->block) < std::tie(b->of->from->id, b->block); });
+    std::vector<run> runs;
+    for (auto* each : ours) {
+        const auto& of = from.at(each->of->from->id);
+        run like;
+        like.segment = of.segment;
+        like.key = of.key;
+        like.deadline = deadline;
+        if (auto stored = m_core.on.blocks.fetch(each->key())) {
+            like.first = each->block;
+            like.count = 1;
+            land(like, std::vector<cache::block>(1, std::move(stored)));
+        } else {
+            extend(runs, like, each->block);
+        }
+    }
+    enqueue(std::move(runs));
+}
+
+// True: all is there. False: somebody else's fetch failed and there is time.
+result<bool> block_fetch::wait(std::vector<gap>& missing, call& mine, net::time_point deadline) {
+    std::unique_lock hold(m_mutex);
+    const bool landed = mine.landed.wait_until(hold, deadline + grace, [&mine] { return mine.missing == 0; });
+    if (!landed) {
+        for (auto& each : missing)
+            if (each.trip) std::erase(each.trip->waiting, &mine);
+        const auto key = missing.front().key();
+        return error(errc::timeout, "segment " + key.segment.brief() + " block " + std::to_string(key.block));
+    }
+    bool complete = true;
+    for (auto& each : missing) {
+        if (each.data) continue;
+        each.data = each.trip->data;
+        if (each.data) continue;
+        if (each.ours || m_core.on.world.now() >= deadline) return each.trip->why;
+        complete = false;
+    }
+    return complete;
+}
+
+// ---- reading ahead ---------------------------------------------------------------------------------------
+
+void block_fetch::read_ahead(const keyring& keys, const std::vector<coming>& what, stream_id of) {
+    std::vector<run> runs;
+    const auto now = m_core.on.world.now();
+    {
+        const std::lock_guard hold(m_mutex);
+        bool room = true;
+        for (const auto& each : what) {
+            if (!room || each.length == 0 || !check_range(*each.from, each.offset, each.length)) break;
+            auto key = keys.find(each.from->lineage, each.from->key_generation);
+            if (!key) break;
+            run like;
+            like.segment = std::make_shared<const ledger::segment_record>(*each.from);
+            like.key = std::move(*key);
+            like.deadline = now + m_core.on.limits.read;
+            like.ahead_of = of;
+            const auto layout = layout_of(*each.from);
+            const auto last = (each.offset + each.length - 1) / layout.block_size;
+            for (auto block = each.offset / layout.block_size; block <= last; ++block) {
+                const cache::block_key name{each.from->id, static_cast<std::uint32_t>(block)};
+                if (m_flights.contains(name) || m_ahead.contains(name) || m_core.on.blocks.contains(name)) continue;
+                room = m_ahead.reserve(layout.plain_size(block), now);
+                if (!room) break;
+                auto trip = std::make_shared<flight>();
+                trip->size = layout.plain_size(block);
+                trip->ahead_of = of;
+                m_flights.emplace(name, std::move(trip));
+                extend(runs, like, block);
+            }
+        }
+    }
+    enqueue(std::move(runs));
+}
+
+void block_fetch::give_up(stream_id of) {
+    const std::lock_guard hold(m_mutex);
+    m_ahead.drop(of);
+    for (const auto& r : m_queue.drop(of))
+        for (std::uint64_t i = 0; i < r.count; ++i) {
+            const auto found = m_flights.find({r.segment->id, static_cast<std::uint32_t>(r.first + i)});
+            if (found == m_flights.end()) continue;
+            m_ahead.release(found->second->size, false);
+            m_flights.erase(found);
+        }
+    for (auto& [key, trip] : m_flights)
+        if (trip->ahead_of == of) trip->given_up = true;
+}
+
+// ---- runs ------------------------------------------------------------------------------------------------
+
+// They start a moment later, on the network's thread: what other threads add meanwhile goes out with them.
+void block_fetch::enqueue(std::vector<run> what) {
+    if (what.empty()) return;
+    {
+        const std::lock_guard hold(m_mutex);
+        for (auto& each : what) m_queue.push(std::move(each));
+        if (std::exchange(m_posted, true)) return;
+    }
+    m_tasks.spawn(start());
+}
+
+net::awaitable<void> block_fetch::start() {
+    start_waiting();
+    co_return;
+}
+
+void block_fetch::start_waiting() {
+    std::vector<run> next;
+    {
+        const std::lock_guard hold(m_mutex);
+        m_posted = false;
+        while (m_running < runs_in_flight) {
+            auto one = m_queue.pop(m_running_ahead < ahead_runs_in_flight);
+            if (!one) break;
+            ++m_running;
+            m_running_ahead += one->ahead_of.has_value();
+            next.push_back(std::move(*one));
+        }
+    }
+    for (auto& each : next) {
+        auto op = each.ahead_of ? bring_ahead(std::move(each)) : bring(std::move(each));
+        m_tasks.spawn_on(m_core.on.world.executor(), std::move(op));
+    }
+}
+
+void block_fetch::finished(bool ahead) {
+    {
+        const std::lock_guard hold(m_mutex);
+        --m_running;
+        m_running_ahead -= ahead;
+        if (m_queue.empty()) return;
+    }
+    start_waiting();
+}
+
+// A run that its coroutine has not brought to its end, by an exception or a cancellation, fails.
+struct block_fetch::unfinished {
+    unfinished(block_fetch& in, const run& what) : m_in(in), m_what(what), m_ahead(what.ahead_of.has_value()) {}
+    unfinished(const unfinished&) = delete;
+    unfinished& operator=(const unfinished&) = delete;
+    ~unfinished() {
+        if (!m_ended) m_in.land(m_what, error(errc::canceled, "read given up"));
+        m_in.finished(m_ahead);
+    }
+    void end() { m_ended = true; }
+
+private:
+    block_fetch& m_in;
+    const run& m_what;
+    const bool m_ahead;
+    bool m_ended = false;
+};
+
+net::awaitable<void> block_fetch::bring(run what) {
+    unfinished work(*this, what);
+    auto got = co_await read_blocks(m_core.reading(), what.segment, what.key, what.first, what.count, what.deadline);
+    land(what, shared(std::move(got), m_core.read_bytes));
+    work.end();
+}
+
+// The local disk first, on a worker: the thread that reads ahead has other things to do.
+net::awaitable<void> block_fetch::bring_ahead(run what) {
+    unfinished ending(*this, what);
+    disk_lookup look;
+    look.blocks = &m_core.on.blocks;
+    look.what = &what;
+    auto work = net::offload(m_core.workers, look);
+    auto stored = co_await std::move(work);
+    std::vector<run> rest;
+    for (std::uint64_t i = 0; i < what.count; ++i) {
+        if (!stored || !(*stored)[i]) {
+            extend(rest, what, what.first + i);
+            continue;
+        }
+        auto one = what;
+        one.first += i;
+        one.count = 1;
+        land(one, std::vector<cache::block>(1, (*stored)[i]));
+    }
+    for (auto& each : rest) {
+        auto got = co_await read_blocks(m_core.reading(), each.segment, each.key, each.first, each.count, each.deadline);
+        land(each, shared(std::move(got), m_core.read_bytes));
+    }
+    ending.end();
+}
+
+void block_fetch::land(const run& of, result<std::vector<cache::block>> got) {
+    const auto now = m_core.on.world.now();
+    const std::lock_guard hold(m_mutex);
+    for (std::uint64_t i = 0; i < of.count; ++i) {
+        const cache::block_key key{of.segment->id, static_cast<std::uint32_t>(of.first + i)};
+        const auto found = m_flights.find(key);
+        if (found == m_flights.end()) continue;
+        auto& trip = *found->second;
+        if (got)
+            trip.data = (*got)[i];
+        else
+            trip.why = got.error();
+        if (!trip.ahead_of) {
+            if (got) m_core.on.blocks.insert(key, trip.data);
+        } else if (got && !trip.given_up) {
+            m_ahead.add(key, trip.data, *trip.ahead_of, now);
+        } else {
+            m_ahead.release(trip.size, false);
+        }
+        settle(found);
+    }
+}
+
+void block_fetch::settle(flights::iterator which) {
+    for (auto* each : which->second->waiting)
+        if (--each->missing == 0) each->landed.notify_one();
+    m_flights.erase(which);
 }
 
 }  // namespace cess::layer

@@ -1,49 +1,78 @@
-// Plain bytes for the engine: from the cache, from a fetch that somebody else has under way, or from the miners.
+// Plain bytes for the engine: from the cache, from what was read ahead, from a fetch that somebody else has under way,
+// from the local disk, or from the miners, in this order.
 #pragma once
 
+#include "ahead_store.hpp"
 #include "layer_core.hpp"
+#include "run_queue.hpp"
 
 #include <condition_variable>
-#include <unordered_map>
 
 namespace cess::layer {
 
-// Thread-safe; calls block.
+// Thread-safe; read() blocks, the others do not. Requests that threads make at the same time for neighbouring blocks
+// go out as one; a bounded number is under way.
 class block_fetch {
 public:
-    explicit block_fetch(layer_core& core) : m_core(core) {}
+    explicit block_fetch(layer_core& core);
+    ~block_fetch();  // gives up what is under way. REQUIRES: no read
     result<void> read(const keyring& keys, const std::vector<piece>& pieces);
+    void read_ahead(const keyring& keys, const std::vector<coming>& what, stream_id of);
+    void give_up(stream_id of);
 
 private:
+    struct call {  // a thread that waits
+        std::condition_variable landed;
+        std::size_t missing = 0;
+    };
     // One block on its way; whoever else wants it waits for it instead of asking again.
     struct flight {
-        bool done = false;
+        std::vector<call*> waiting;
         cache::block data;
         error why;
+        std::uint64_t size = 0;
+        std::optional<stream_id> ahead_of;  // and nobody has asked for it yet
+        bool given_up = false;
     };
-    struct run {  // adjacent blocks of one segment, fetched with one request a fragment
+    struct gap {  // a block of a piece that is not in the cache
+        const piece* of = nullptr;
+        std::uint64_t block = 0;
+        cache::block data;
+        std::shared_ptr<flight> trip;
+        bool ours = false;
+        [[nodiscard]] cache::block_key key() const { return {of->from->id, static_cast<std::uint32_t>(block)}; }
+    };
+    struct unfinished;
+    struct source {
         std::shared_ptr<const ledger::segment_record> segment;
         crypto::secret_key key;
-        std::uint64_t first = 0;
-        std::uint64_t count = 0;
     };
-    struct block_hash {
-        std::size_t operator()(const cache::block_key& key) const noexcept { return id_hash()(key.segment) ^ (std::size_t{key.block} * 0x9e3779b97f4a7c15u); }
-    };
-    using blocks = std::unordered_map<cache::block_key, cache::block, block_hash>;
-    struct wanted;  // of one call
+    using sources = std::map<segment_id, source>;
+    using flights = std::unordered_map<cache::block_key, std::shared_ptr<flight>, block_hash>;
 
-    result<void> collect(const keyring& keys, const std::vector<piece>& pieces, wanted& out);
-    void plan(wanted& of);
-    net::awaitable<result<void>> fetch(std::vector<run> runs, net::time_point deadline);
-    net::awaitable<void> fetch_some(std::vector<run>& runs, std::size_t& next, net::time_point deadline);
-    void land(const run& of, result<std::vector<bytes>> got);
-    result<void> gather(wanted& of, net::time_point deadline);
+    result<void> copy_cached(const std::vector<piece>& pieces, std::vector<gap>& missing);
+    result<void> fetch(const sources& from, std::vector<gap>& missing, net::time_point deadline);
+    void join(std::vector<gap>& missing, call& mine);
+    void join(gap& one, call& mine);                  // REQUIRES: m_mutex
+    void bring_ours(const sources& from, std::vector<gap>& missing, net::time_point deadline);
+    result<bool> wait(std::vector<gap>& missing, call& mine, net::time_point deadline);
+    void enqueue(std::vector<run> what);
+    net::awaitable<void> start();
+    void start_waiting();
+    net::awaitable<void> bring(run what);
+    net::awaitable<void> bring_ahead(run what);
+    void land(const run& of, result<std::vector<cache::block>> got);
+    void settle(flights::iterator which);             // REQUIRES: m_mutex
+    void finished(bool ahead);
 
     layer_core& m_core;
-    std::mutex m_mutex;
-    std::condition_variable m_landed;
-    std::unordered_map<cache::block_key, std::shared_ptr<flight>, block_hash> m_flights;
+    std::mutex m_mutex;  // what follows
+    flights m_flights;
+    ahead_store m_ahead;
+    run_queue m_queue;
+    unsigned m_running = 0, m_running_ahead = 0;
+    bool m_posted = false;  // start() is on its way
+    net::task_group m_tasks;
 };
 
 }  // namespace cess::layer

@@ -31,6 +31,8 @@ public:
 
     result<void> read(const keyring& keys, const std::vector<piece>& pieces) override { return m_fetch.read(keys, pieces); }
     result<void> read_once(const keyring& keys, const std::vector<piece>& pieces) override { return read_past_cache(m_core, keys, pieces); }
+    void read_ahead(const keyring& keys, const std::vector<coming>& what, stream_id of) override { m_fetch.read_ahead(keys, what, of); }
+    void give_up(stream_id of) override { m_fetch.give_up(of); }
     std::vector<fragment_fault> verify(const ledger::segment_record& segment) override;
     result<ownership> take(const chain::account& who, volume_id volume, const crypto::signing_key& session_key, open_options how) override;
     chain::client& ledger() noexcept override { return m_core.on.ledger; }
@@ -115,7 +117,7 @@ read_context layer_core::reading() {
     const auto accuse = [](const node_id& miner, const segment_id& segment, unsigned index, const error& why) {
         log::warn("layer", "fragment fault miner={} segment={} index={} reason=\"{}\"", miner.brief(), segment.brief(), index, why.message());
     };
-    return read_context{on.world, readers, workers, on.limits, count, accuse};
+    return read_context{on.world, readers, workers, on.limits, count, accuse, hedging};
 }
 
 void run_parallel(net::worker_pool& pool, unsigned count, const std::function<void(unsigned)>& f) {

@@ -19,6 +19,7 @@ struct layer_core {
     net::worker_pool workers;
     std::shared_ptr<buffer_recycler> encodings = std::make_shared<buffer_recycler>(4);  // of two puts: fragments and parity
     read_counters count;
+    hedge_budget hedging;
     counter& put_bytes;
     counter& read_bytes;
 

@@ -85,6 +85,12 @@ void miner_directory::succeeded(const node_id& miner, net::duration took) {
     of.mean = of.mean.count() == 0 ? took : of.mean + (took - of.mean) / 8;
 }
 
+void miner_directory::late(const node_id& miner, net::duration waited) {
+    const std::lock_guard hold(m_mutex);
+    auto& of = m_histories[miner];
+    if (waited > of.mean) of.mean += (waited - of.mean) / 8;
+}
+
 void miner_directory::failed(const node_id& miner) {
     const std::lock_guard hold(m_mutex);
     auto& of = m_histories[miner];

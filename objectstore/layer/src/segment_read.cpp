@@ -69,8 +69,12 @@ public:
 
     net::awaitable<result<bytes>> run() {
         order_others();
-        m_tasks.spawn(ask_holder());
-        m_tasks.spawn(hedge());
+        const bool doubted = in_doubt();
+        if (!doubted || m_on.hedging.spend(1)) start_holder();
+        if (doubted)
+            ask_others();
+        else
+            m_tasks.spawn(hedge());
         co_await m_tasks.join();
         if (m_direct) co_return std::move(*m_direct);
         const unsigned k = m_segment->geometry.k;
@@ -105,14 +109,32 @@ private:
         std::erase(m_others, m_index);
     }
 
+    // For a holder that fails, or is always late, others stand in at once. It is asked as well as far as the budget of
+    // the hedges goes, or it would never be known to be well again.
+    bool in_doubt() const {
+        const auto& miner = m_segment->holders[m_index];
+        auto& directory = m_on.link.directory();
+        const unsigned k = m_segment->geometry.k;
+        if (m_others.size() < k) return false;
+        const auto usual = directory.latency(miner), others = directory.latency(m_segment->holders[m_others[k - 1]]);
+        return directory.avoided(miner) || (usual > m_on.limits.hedge / 2 && usual > 2 * others);
+    }
+
+    void start_holder() {
+        m_asked_holder = m_on.world.now();
+        m_on.hedging.earn();
+        m_tasks.spawn(ask_holder());
+    }
     net::awaitable<void> ask_holder() {
         auto got = co_await read_fragment(m_on, m_segment, m_index, m_from, m_to, m_proven, m_deadline);
         if (got) {
             if (m_have.size() < m_segment->geometry.k) m_direct = std::move(*got);
+            m_holder_answered = true;
             m_tasks.cancel();
             co_return;
         }
         if (got.error().code == errc::canceled) co_return;
+        m_holder_answered = true;
         m_failure = std::move(got).error();
         ask_others();
     }
@@ -121,14 +143,9 @@ private:
         const auto& miner = m_segment->holders[m_index];
         auto& directory = m_on.link.directory();
         const net::duration usual = directory.latency(miner);
-        auto patience = std::clamp<net::duration>(4 * usual, m_on.limits.hedge / 4, m_on.limits.hedge);
-        if (directory.avoided(miner)) patience = 0ms;
-        if (patience > 0ms) {
-            auto slept = co_await m_on.world.sleep_for(patience);
-            if (!slept) co_return;
-            m_late = true;
-        }
-        if (m_asked_others) co_return;
+        const auto patience = std::clamp<net::duration>(4 * usual, m_on.limits.hedge / 4, m_on.limits.hedge);
+        auto slept = co_await m_on.world.sleep_for(patience);
+        if (!slept || m_asked_others || !m_on.hedging.spend(m_segment->geometry.k)) co_return;
         m_on.count.hedges.add();
         ask_others();
     }
@@ -139,7 +156,10 @@ private:
         for (unsigned i = 0; i < m_segment->geometry.k; ++i) ask_next();
     }
     void ask_next() {
-        if (m_next_other < m_others.size()) m_tasks.spawn(ask_other(m_others[m_next_other++]));
+        if (m_next_other < m_others.size())
+            m_tasks.spawn(ask_other(m_others[m_next_other++]));
+        else if (!m_asked_holder)
+            start_holder();
     }
     net::awaitable<void> ask_other(unsigned index) {
         auto got = co_await read_fragment(m_on, m_segment, index, m_from, m_to, m_proven, m_deadline);
@@ -152,8 +172,8 @@ private:
         if (m_direct) co_return;
         m_have.emplace(index, std::move(*got));
         if (m_have.size() < m_segment->geometry.k) co_return;
-        // Others were quicker than it in spite of its start: the next reads do not wait for it first.
-        if (m_late) m_on.link.directory().failed(m_segment->holders[m_index]);
+        // The holder's answer will never be seen, so that it took longer than this is all that can be learnt of it.
+        if (m_asked_holder && !m_holder_answered) m_on.link.directory().late(m_segment->holders[m_index], m_on.world.now() - *m_asked_holder);
         m_tasks.cancel();
     }
 
@@ -166,7 +186,8 @@ private:
     std::vector<unsigned> m_others;
     std::size_t m_next_other = 0;
     bool m_asked_others = false;
-    bool m_late = false;  // the holder
+    std::optional<net::time_point> m_asked_holder;
+    bool m_holder_answered = false;
     std::optional<bytes> m_direct;
     std::map<unsigned, bytes> m_have;
     std::optional<error> m_failure;

@@ -14,6 +14,7 @@
 #include <core/net/offload.hpp>
 #include <core/net/task_group.hpp>
 
+#include <atomic>
 #include <functional>
 
 namespace cess::layer {
@@ -26,6 +27,26 @@ struct read_counters {
     counter& faults;
 };
 
+// What hedging may add to the load, for all reads of a process: one request more for every ten, and a few saved up.
+// When all is slow, asking more makes it slower. Thread-safe.
+class hedge_budget {
+public:
+    void earn() noexcept {  // a request went out
+        if (m_tenths.load(std::memory_order_relaxed) < tenths_max) m_tenths.fetch_add(1, std::memory_order_relaxed);
+    }
+    [[nodiscard]] bool spend(unsigned requests) noexcept {
+        const auto price = static_cast<std::int64_t>(requests) * 10;
+        auto have = m_tenths.load(std::memory_order_relaxed);
+        while (have >= price)
+            if (m_tenths.compare_exchange_weak(have, have - price, std::memory_order_relaxed)) return true;
+        return false;
+    }
+
+private:
+    static constexpr std::int64_t tenths_max = 640;
+    std::atomic<std::int64_t> m_tenths{tenths_max};
+};
+
 struct read_context {
     net::env& world;
     miner_link& link;
@@ -33,6 +54,7 @@ struct read_context {
     deadlines limits;
     read_counters count;
     std::function<void(const node_id&, const segment_id&, unsigned, const error&)> accuse;  // any thread
+    hedge_budget& hedging;
 };
 
 // Sealed bytes [from, to). With `proven`, of pieces that were checked against the segment's id.

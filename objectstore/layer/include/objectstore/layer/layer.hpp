@@ -35,6 +35,14 @@ struct piece {
     byte_span out;
 };
 
+// Bytes of a segment that will be wanted soon.
+struct coming {
+    const ledger::segment_record* from;
+    std::uint64_t offset;
+    std::uint64_t length;
+};
+enum class stream_id : std::uint64_t {};  // one reader that goes through bytes in order; unique in the process
+
 struct fragment_fault {
     node_id miner;
     segment_id segment;
@@ -53,6 +61,11 @@ public:
 
     // The same for bytes that nobody will ask for soon again: what the cache has is used, nothing is put there.
     [[nodiscard]] virtual result<void> read_once(const keyring& keys, const std::vector<piece>& pieces) = 0;
+
+    // Brings bytes nearer without waiting for them: a read meanwhile waits for the same fetch. What nobody has read yet
+    // is bounded (dependencies::ahead_max), the oldest gives way; a failure is left to the read that comes.
+    virtual void read_ahead(const keyring& keys, const std::vector<coming>& what, stream_id of) = 0;
+    virtual void give_up(stream_id of) = 0;  // what was read ahead for it and has not been read
 
     // Reads every fragment of a segment at its miner and checks it whole; the faults found, empty if sound.
     [[nodiscard]] virtual std::vector<fragment_fault> verify(const ledger::segment_record& segment) = 0;
@@ -125,6 +138,7 @@ struct dependencies {
     unsigned worker_threads = 2;  // sealing, hashing, coding
     crash_points* crashes = nullptr;  // of tests
     recovery_mutations broken;        // by tests
+    std::uint64_t ahead_max = 16 * MiB;  // read ahead and not read yet, on its way or here, of all streams
 };
 [[nodiscard]] std::unique_ptr<layer> make_layer(dependencies on);
 

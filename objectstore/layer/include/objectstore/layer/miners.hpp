@@ -25,6 +25,7 @@ public:
     [[nodiscard]] std::vector<ledger::node_record> miners() const;  // of the storage role, as last fetched
 
     void succeeded(const node_id& miner, net::duration took);
+    void late(const node_id& miner, net::duration waited);  // others were quicker; its answer was not waited for
     void failed(const node_id& miner);
     // Failed lately: asked last, and not chosen for new data, for a time that doubles with every failure up to 10 s.
     [[nodiscard]] bool avoided(const node_id& miner) const;

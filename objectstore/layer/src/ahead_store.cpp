@@ -1,0 +1,43 @@
+#include "ahead_store.hpp"
+
+namespace cess::layer {
+
+bool ahead_store::reserve(std::uint64_t bytes, net::time_point now) {
+    while (m_bytes + bytes > m_bytes_max && !m_order.empty() && now - m_order.front().since > patience) remove(m_order.begin(), false);
+    if (m_bytes + bytes > m_bytes_max) return false;
+    m_bytes += bytes;
+    m_count.asked.add(bytes);
+    m_count.held.add(static_cast<std::int64_t>(bytes));
+    return true;
+}
+
+void ahead_store::release(std::uint64_t bytes, bool used) {
+    m_bytes -= bytes;
+    m_count.held.add(-static_cast<std::int64_t>(bytes));
+    (used ? m_count.used : m_count.wasted).add(bytes);
+}
+
+void ahead_store::add(const cache::block_key& key, cache::block data, stream_id of, net::time_point now) {
+    m_order.push_back({key, std::move(data), of, now});
+    m_held[key] = std::prev(m_order.end());
+}
+
+cache::block ahead_store::take(const cache::block_key& key) {
+    const auto it = m_held.find(key);
+    if (it == m_held.end()) return nullptr;
+    auto out = it->second->data;
+    remove(it->second, true);
+    return out;
+}
+
+void ahead_store::drop(stream_id of) {
+    for (auto it = m_order.begin(); it != m_order.end();) it = it->of == of ? remove(it, false) : std::next(it);
+}
+
+ahead_store::place ahead_store::remove(place at, bool used) {
+    release(at->data->size(), used);
+    m_held.erase(at->key);
+    return m_order.erase(at);
+}
+
+}  // namespace cess::layer

@@ -1,0 +1,43 @@
+// Runs of adjacent blocks that wait to be fetched: neighbours become one run, and what somebody waits for goes before
+// what is read ahead. Pure; REQUIRES: its owner's lock.
+#pragma once
+
+#include <chain/ledger/types.hpp>
+#include <core/crypto/crypto.hpp>
+#include <core/net/env.hpp>
+#include <objectstore/layer/layer.hpp>
+
+#include <deque>
+#include <memory>
+#include <optional>
+#include <vector>
+
+namespace cess::layer {
+
+inline constexpr std::uint64_t run_bytes_max = 1 * MiB;
+
+struct run {  // blocks [first, first+count) of one segment, fetched with one request a fragment
+    std::shared_ptr<const ledger::segment_record> segment;
+    crypto::secret_key key;
+    std::uint64_t first = 0;
+    std::uint64_t count = 0;
+    net::time_point deadline;
+    std::optional<stream_id> ahead_of;  // nobody waits for it yet
+
+    [[nodiscard]] bool holds(const segment_id& of, std::uint64_t block) const { return segment->id == of && first <= block && block - first < count; }
+};
+
+class run_queue {
+public:
+    void push(run what);
+    // The next, with every waiting neighbour of its kind, up to run_bytes_max.
+    [[nodiscard]] std::optional<run> pop(bool ahead_too);
+    void hurry(const segment_id& of, std::uint64_t block);  // somebody waits for it now
+    [[nodiscard]] std::vector<run> drop(stream_id of);      // what waits for this stream
+    [[nodiscard]] bool empty() const noexcept { return m_wanted.empty() && m_ahead.empty(); }
+
+private:
+    std::deque<run> m_wanted, m_ahead;
+};
+
+}  // namespace cess::layer

@@ -1,0 +1,163 @@
+// Reading ahead, shared fetches and hedging over real miners, by what they ask of them.
+#include <support/layer_house.hpp>
+
+#include <core/base/log.hpp>
+#include <node/storage/protocol.hpp>
+
+#include <catch2/catch.hpp>
+
+#include <thread>
+
+using namespace cess;
+using namespace cess::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+struct stored {
+    stored() {
+        log::settings quiet;
+        quiet.threshold = log::level::off;
+        REQUIRE(log::configure(quiet).has_value());
+        seeded_random random(1);
+        random.fill(content);
+        writer = house.new_owner();
+        layer::layer::open_options how;
+        how.force = true;
+        auto taken = writer->layer->take(house.account(), house.volume(), writer->session, how);
+        REQUIRE(taken.has_value());
+        auto put = taken->holder->put_segment(house.keys(), house.spec(1), content);
+        REQUIRE(put.has_value());
+        record = *put;
+    }
+    bool reads_right(layer_house::owner& by, std::uint64_t offset, std::size_t length) {
+        bytes out(length);
+        std::vector<layer::piece> pieces;
+        pieces.push_back({&record, offset, out});
+        return by.layer->read(house.keys(), pieces) && equal(out, byte_view(content).subspan(offset, length));
+    }
+    void read_ahead(layer_house::owner& by, std::uint64_t offset, std::uint64_t length, layer::stream_id of) {
+        std::vector<layer::coming> what;
+        what.push_back({&record, offset, length});
+        by.layer->read_ahead(house.keys(), what, of);
+    }
+    static std::uint64_t counted(layer_house::owner& by, std::string_view name) { return by.count.make_counter(name, "").value(); }
+    // Until all that is under way has come.
+    static void settle(layer_house::owner& by, std::uint64_t bytes) {
+        for (int i = 0; i < 2000 && counted(by, "cess_layer_read_bytes_total") < bytes; ++i) std::this_thread::sleep_for(5ms);
+        REQUIRE(counted(by, "cess_layer_read_bytes_total") >= bytes);
+    }
+
+    layer_house house;
+    bytes content = bytes(4 * MiB);
+    std::unique_ptr<layer_house::owner> writer;
+    ledger::segment_record record;
+};
+
+net::local_network::fate slow(net::duration by) {
+    net::local_network::fate out;
+    out.delay = by;
+    out.only = [](const net::request& asked) { return asked.method == storage::method::get; };
+    return out;
+}
+
+}  // namespace
+
+TEST_CASE("what was read ahead is read without another request") {
+    stored s;
+    const auto reader = s.house.new_owner();
+    s.read_ahead(*reader, 0, 2 * MiB, layer::stream_id{1});
+    stored::settle(*reader, 2 * MiB);
+    const auto requests = stored::counted(*reader, "cess_layer_fragment_reads_total");
+    for (std::uint64_t at = 0; at < 2 * MiB; at += 128 * KiB) CHECK(s.reads_right(*reader, at, 128 * KiB));
+    CHECK(stored::counted(*reader, "cess_layer_fragment_reads_total") == requests);
+    CHECK(stored::counted(*reader, "cess_layer_ahead_used_bytes_total") == 2 * MiB);
+    CHECK(stored::counted(*reader, "cess_layer_ahead_wasted_bytes_total") == 0);
+    CHECK(s.reads_right(*reader, 0, 2 * MiB));  // and is in the cache from now on
+    CHECK(stored::counted(*reader, "cess_layer_fragment_reads_total") == requests);
+}
+
+TEST_CASE("a read of what is on its way waits for it and asks nobody again") {
+    stored s;
+    const auto reader = s.house.new_owner();
+    for (const auto& miner : s.record.holders) s.house.set_fate(miner, slow(30ms));
+    s.read_ahead(*reader, 0, 1 * MiB, layer::stream_id{1});
+    CHECK(s.reads_right(*reader, 100 * KiB, 200 * KiB));
+    CHECK(s.reads_right(*reader, 0, 1 * MiB));
+    CHECK(stored::counted(*reader, "cess_layer_read_bytes_total") == 1 * MiB);
+}
+
+TEST_CASE("a stream that is given up leaves nothing behind but a count") {
+    stored s;
+    const auto reader = s.house.new_owner();
+    s.read_ahead(*reader, 0, 1 * MiB, layer::stream_id{1});
+    stored::settle(*reader, 1 * MiB);
+    reader->layer->give_up(layer::stream_id{1});
+    CHECK(stored::counted(*reader, "cess_layer_ahead_wasted_bytes_total") == 1 * MiB);
+    CHECK(reader->blocks->size_bytes() == 0);
+    for (const auto& miner : s.record.holders) s.house.set_fate(miner, slow(30ms));
+    s.read_ahead(*reader, 0, 4 * MiB, layer::stream_id{2});
+    reader->layer->give_up(layer::stream_id{2});  // under way
+    CHECK(s.reads_right(*reader, 0, 4 * MiB));
+}
+
+TEST_CASE("what fails to be read ahead is fetched by the read that comes") {
+    stored s;
+    const auto reader = s.house.new_owner();
+    for (const auto& miner : s.record.holders) s.house.down(miner);
+    s.read_ahead(*reader, 0, 1 * MiB, layer::stream_id{1});
+    for (int i = 0; i < 2000 && stored::counted(*reader, "cess_layer_ahead_wasted_bytes_total") < 1 * MiB; ++i) std::this_thread::sleep_for(5ms);
+    CHECK(stored::counted(*reader, "cess_layer_ahead_wasted_bytes_total") == 1 * MiB);
+    for (const auto& miner : s.record.holders) s.house.set_fate(miner, {});
+    CHECK(s.reads_right(*reader, 0, 1 * MiB));
+}
+
+TEST_CASE("many readers of the same blocks make one request") {
+    stored s;
+    const auto reader = s.house.new_owner();
+    for (const auto& miner : s.record.holders) s.house.set_fate(miner, slow(20ms));
+    std::vector<std::thread> threads;
+    std::atomic<int> right{0};
+    for (int t = 0; t < 8; ++t) threads.emplace_back([&] { right += s.reads_right(*reader, 256 * KiB, 64 * KiB); });
+    for (auto& t : threads) t.join();
+    CHECK(right == 8);
+    CHECK(stored::counted(*reader, "cess_layer_read_bytes_total") == 64 * KiB);
+}
+
+TEST_CASE("many threads read, read ahead and give up at once, and every byte is right") {
+    stored s;
+    const auto reader = s.house.new_owner();
+    std::vector<std::thread> threads;
+    std::atomic<int> wrong{0};
+    for (unsigned t = 0; t < 6; ++t)
+        threads.emplace_back([&, t] {
+            seeded_random random(t);
+            for (int i = 0; i < 60; ++i) {
+                const auto at = random.below(s.content.size() - 1);
+                const auto length = random.below(std::min<std::uint64_t>(300 * KiB, s.content.size() - at)) + 1;
+                const auto stream = static_cast<layer::stream_id>(random.below(3));
+                if (random.below(3) == 0) s.read_ahead(*reader, at, length, stream);
+                if (random.below(5) == 0) reader->layer->give_up(stream);
+                if (!s.reads_right(*reader, at, length)) ++wrong;
+                if (random.below(20) == 0) reader->blocks->forget(s.record.id);
+            }
+        });
+    for (auto& t : threads) t.join();
+    CHECK(wrong == 0);
+}
+
+TEST_CASE("a slow miner costs hedges within their budget, and then others stand in for it") {
+    stored s;
+    auto limits = layer_house::quick();
+    limits.hedge = 40ms;
+    const auto reader = s.house.new_owner(limits);
+    s.house.set_fate(s.record.holders[0], slow(400ms));
+    std::uint64_t reads = 0;
+    for (std::uint64_t at = 0; at < 1 * MiB; at += 8 * KiB, ++reads) CHECK(s.reads_right(*reader, at, 4096));  // all of it in fragment 0
+    const auto hedges = stored::counted(*reader, "cess_layer_hedged_reads_total");
+    CHECK(hedges > 0);
+    CHECK(hedges <= 32 + reads / 10);  // the savings, and a tenth
+    // A read costs k requests once others stand in, and one more for a hedge or to see whether the miner is well again.
+    CHECK(stored::counted(*reader, "cess_layer_fragment_reads_total") <= 3 * reads + 16);
+    CHECK(stored::counted(*reader, "cess_layer_decoded_reads_total") >= reads * 3 / 4);
+}
