@@ -13,3 +13,5 @@ target_include_directories(extent_cache_test PRIVATE ${PROJECT_SOURCE_DIR}/objec
 
 add_executable(volume_bench bench/volume_bench.cpp)
 target_link_libraries(volume_bench PRIVATE volume_testing cess_strict)
+cess_test(unit/read_path_test volume_testing objectstore_layer)
+target_include_directories(read_path_test PRIVATE ${PROJECT_SOURCE_DIR}/objectstore/volume/src ${PROJECT_SOURCE_DIR}/objectstore/layer/src)

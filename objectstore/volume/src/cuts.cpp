@@ -374,6 +374,7 @@ result<void> engine::close() {
     {
         const std::lock_guard lock(m_state_mutex);
         m_closed = true;
+        m_unreadable = true;
     }
     if (!synced) return synced.error();
     if (!released) log::warn("volume", "lease not released, the next owner waits for silence volume={} error={}", record().name, released.error().message());

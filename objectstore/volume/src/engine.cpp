@@ -79,6 +79,7 @@ engine::engine(layer::layer& on, const chain::account& who, settings how, metric
     m_pool = std::make_unique<buffer_pool>(*m_table, std::move(hooks),
                                            buffer_pool::limits{m_settings.segment_size, m_settings.buffers_max, m_settings.writer_patience},
                                            first_segment(m_holder->term()));
+    m_readahead = std::make_unique<readahead>(m_layer, m_settings.readahead);
     m_space = std::make_unique<space>(*m_holder, *m_pool, record.geometry);
     checkpointer::parts parts{m_layer, *m_holder, m_who, *m_table, *m_pool, *m_journal, *m_keys, m_settings.segment_size, record, count,
                               [this](const error& why) { fail(why); }, m_settings.crashes, m_settings.broken};
@@ -144,6 +145,7 @@ void engine::fail(const error& why) {
         const bool news = !m_failed || (why.code == errc::fenced && m_failed->code != errc::fenced);  // which ends reading, too
         if (!news || m_stopping) return;
         m_failed = why;
+        if (why.code == errc::fenced) m_unreadable = true;
     }
     m_has_failed = true;
     log::error("volume", "volume can no longer be written volume={} error={}", record().name, why.message());
@@ -161,6 +163,7 @@ void engine::on_failure(std::function<void(const error&)> tell) {
 }
 
 result<void> engine::check_readable() const {
+    if (!m_unreadable.load(std::memory_order_acquire)) return {};
     const std::lock_guard lock(m_state_mutex);
     if (m_closed) return error(errc::canceled, "volume is closed");
     // Somebody else owns it: what we hold may be older than what they acknowledged.
@@ -195,6 +198,7 @@ result<void> engine::read(blob_id blob, std::uint64_t offset, byte_span out) {
     const foreground here(*this);
     m_read_bytes.add(out.size());
     const auto ring = m_keys->ring();
+    m_readahead->before(*m_store, *m_table, *ring, blob, offset, out.size());
     return read_blob(*m_store, *m_table, *m_locator, m_layer, *ring, blob, offset, out);
 }
 

@@ -7,6 +7,7 @@
 
 #include "checkpointer.hpp"
 #include "cleaner.hpp"
+#include "readahead.hpp"
 #include "space.hpp"
 
 #include <set>
@@ -97,6 +98,7 @@ private:
     std::unique_ptr<journal> m_journal;
     std::unique_ptr<buffer_pool> m_pool;
     std::unique_ptr<space> m_space;
+    std::unique_ptr<readahead> m_readahead;
     std::unique_ptr<checkpointer> m_checkpointer;
     std::unique_ptr<locator> m_locator;
     std::unique_ptr<cleaner> m_cleaner;
@@ -124,6 +126,7 @@ private:
 
     std::atomic<unsigned> m_foreground{0};
     std::atomic<bool> m_has_failed{false};
+    std::atomic<bool> m_unreadable{false};  // closed or fenced: m_closed and m_failed say why
     std::atomic<const ledger::volume_record*> m_record;
     std::atomic<std::uint64_t> m_network_free{0};
     std::atomic<bool> m_free_asked{true};

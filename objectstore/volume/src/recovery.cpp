@@ -260,8 +260,9 @@ constexpr std::uint64_t tables_memory = 8 * MiB;
 
 class snapshot_reader final : public reader {
 public:
-    snapshot_reader(layer::layer& on, ledger::volume_record record, layer::keyring keys, loaded state)
-        : m_layer(on), m_record(std::move(record)), m_keys(std::move(keys)), m_state(std::move(state)), m_locator(on, *m_state.table, tables_memory) {}
+    snapshot_reader(layer::layer& on, ledger::volume_record record, layer::keyring keys, loaded state, std::uint64_t readahead_max)
+        : m_layer(on), m_record(std::move(record)), m_keys(std::move(keys)), m_state(std::move(state)), m_locator(on, *m_state.table, tables_memory),
+          m_readahead(on, readahead_max) {}
 
     const ledger::volume_record& record() const noexcept override { return m_record; }
     bool writable() const noexcept override { return false; }
@@ -270,6 +271,7 @@ public:
         return scan_keys(*m_state.state, prefix, from, limit);
     }
     result<void> read(blob_id blob, std::uint64_t offset, byte_span out) override {
+        m_readahead.before(*m_state.state, *m_state.table, m_keys, blob, offset, out.size());
         return read_blob(*m_state.state, *m_state.table, m_locator, m_layer, m_keys, blob, offset, out);
     }
     result<std::vector<range>> map(blob_id blob, std::uint64_t offset, std::uint64_t length) override {
@@ -283,6 +285,7 @@ private:
     const layer::keyring m_keys;
     loaded m_state;
     locator m_locator;
+    readahead m_readahead;
 };
 
 }  // namespace
@@ -305,7 +308,7 @@ result<std::unique_ptr<reader>> open_snapshot(layer::layer& on, const chain::acc
     auto record = which;
     record.size = view.size;
     record.head = view.at;
-    return std::unique_ptr<reader>(std::make_unique<snapshot_reader>(on, std::move(record), std::move(ring), std::move(state)));
+    return std::unique_ptr<reader>(std::make_unique<snapshot_reader>(on, std::move(record), std::move(ring), std::move(state), how.readahead));
 }
 
 result<ledger::volume_record> look_up(layer::layer& on, const chain::account& who, const std::string& name, std::optional<ledger::volume_type> expected) {

@@ -96,6 +96,7 @@ result<std::unique_ptr<store>> store::open(const options& how) {
     const auto status = how.read_only ? rocksdb::DB::OpenForReadOnly(o, how.directory, &db) : rocksdb::DB::Open(o, how.directory, &db);
     if (!status.ok()) return rocks_error(status, "open local store in " + how.directory);
     out->m_db.reset(db);
+    out->m_cursors = std::make_unique<cursor_pool>(*db);
     CHECK_OK(out->load_generations());
     return out;
 }
@@ -150,6 +151,31 @@ std::unique_ptr<rocksdb::Iterator> store::walk(char kind) const {
 result<std::vector<extent>> store::extents(blob_id blob, std::uint64_t offset, std::uint64_t end, std::size_t limit) const {
     std::vector<extent> out;
     if (offset >= end) return out;
+    TRY(const bool done, extents_by_cursor(blob, offset, end, limit, out));
+    if (done) return out;
+    out.clear();
+    CHECK_OK(extents_bounded(blob, offset, end, limit, out));
+    return out;
+}
+
+result<bool> store::extents_by_cursor(blob_id blob, std::uint64_t offset, std::uint64_t end, std::size_t limit, std::vector<extent>& out) const {
+    const auto from = row::extent_key(blob, generation(blob), offset + 1);
+    const auto prefix = byte_view(from).first(from.size() - sizeof(std::uint64_t));
+    auto cursor = m_cursors->take();
+    auto& it = *cursor.rows;
+    for (it.Seek(slice(from)); it.Valid() && out.size() < limit; it.Next()) {
+        if (!it.key().starts_with(slice(prefix))) break;
+        TRY(auto e, row::parse_extent(view(it.key()), view(it.value())));
+        if (e.start >= end) break;
+        out.push_back(e);
+    }
+    if (it.status().IsIncomplete()) return false;
+    if (!it.status().ok()) return rocks_error(it.status(), "read of the extent map");
+    m_cursors->give_back(std::move(cursor));
+    return true;
+}
+
+result<void> store::extents_bounded(blob_id blob, std::uint64_t offset, std::uint64_t end, std::size_t limit, std::vector<extent>& out) const {
     const auto generation_now = generation(blob);
     const auto from = row::extent_key(blob, generation_now, offset + 1);
     const auto last = row::extent_key(blob, generation_now, ~std::uint64_t{0});
@@ -163,7 +189,7 @@ result<std::vector<extent>> store::extents(blob_id blob, std::uint64_t offset, s
         out.push_back(e);
     }
     if (!it->status().ok()) return rocks_error(it->status(), "read of the extent map");
-    return out;
+    return {};
 }
 
 std::uint32_t store::generation(blob_id blob) const {
@@ -182,6 +208,7 @@ result<void> store::write(rocksdb::WriteBatch& batch) {
     how.disableWAL = true;
     const auto size = batch.GetDataSize() + std::uint64_t{64} * static_cast<std::uint64_t>(batch.Count());
     if (const auto status = m_db->Write(how, &batch); !status.ok()) return rocks_error(status, "write to the local store");
+    m_cursors->written();
     m_memtable_bytes.fetch_add(size, std::memory_order_relaxed);
     return {};
 }
@@ -191,6 +218,7 @@ result<void> store::begin_flush() {
     how.wait = false;
     how.allow_write_stall = true;
     m_flushing = true;
+    m_cursors->clear();
     m_memtable_bytes = 0;
     if (const auto status = m_db->Flush(how); !status.ok()) {
         m_flushing = false;
@@ -201,6 +229,7 @@ result<void> store::begin_flush() {
 
 result<void> store::wait_flushed(net::duration patience) {
     CHECK_OK(m_listener->wait(*m_db, patience));
+    m_cursors->clear();
     m_flushing = false;
     return {};
 }

@@ -5,6 +5,7 @@
 // before its begin_flush(), and is made without stopping writers.
 #pragma once
 
+#include "cursor_pool.hpp"
 #include "extent_cache.hpp"
 #include "segment_table.hpp"
 
@@ -55,16 +56,21 @@ public:
     [[nodiscard]] result<void> checkpoint_to(const std::string& directory);
 
     [[nodiscard]] rocksdb::DB& db() const noexcept { return *m_db; }
+    [[nodiscard]] std::uint64_t cursors_made() const noexcept { return m_cursors->made(); }  // for tests
 
 private:
     class flush_listener;
     explicit store(options how);
     [[nodiscard]] result<void> load_generations();
+    // Both append to `out`; false if too many deleted rows are in the way of the first.
+    [[nodiscard]] result<bool> extents_by_cursor(blob_id blob, std::uint64_t offset, std::uint64_t end, std::size_t limit, std::vector<extent>& out) const;
+    [[nodiscard]] result<void> extents_bounded(blob_id blob, std::uint64_t offset, std::uint64_t end, std::size_t limit, std::vector<extent>& out) const;
 
     options m_how;
     extent_cache m_hot_extents;
     std::shared_ptr<flush_listener> m_listener;
     std::unique_ptr<rocksdb::DB> m_db;
+    std::unique_ptr<cursor_pool> m_cursors;
     std::atomic<std::uint64_t> m_memtable_bytes{0};
     std::atomic<bool> m_flushing{false};
     mutable std::shared_mutex m_generations_mutex;
