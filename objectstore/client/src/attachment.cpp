@@ -63,6 +63,7 @@ private:
 };
 
 result<std::unique_ptr<attachment>> runtime_implementation::attach(const volume::target& what, attach_options how) {
+    m_disk_tier.open_behind(m_cache, m_world.random(), m_count);
     TRY(const auto record, volume::look_up(*m_layer, m_account, what.name, how.expected));
     if (!what.snapshot.empty()) return attach_snapshot(record, what.snapshot);
     if (how.read_only)

@@ -11,6 +11,7 @@ namespace toml = ::cess::config;  // `config` is ours here
 namespace {
 
 constexpr std::uint64_t memory_min = 64 * MiB;
+constexpr std::uint64_t cache_disk_min = 64 * MiB;
 
 std::string beside(const std::string& path, const std::string& file) {
     if (path.empty() || fs::path(path).is_absolute()) return path;
@@ -54,6 +55,8 @@ struct file_keys {
         s.texts("validators", validators, "consensus nodes, each ID@HOST:PORT");
         s.text("owner_listen", c.owner_listen, "where this process answers for the volumes it has attached");
         s.size("memory", c.memory, memory_min, 1 * TiB, "of the whole process: caches, buffers, readahead");
+        s.text("cache.disk_directory", c.cache_directory, "of the disk tier of the block cache; the default is `cache` in `directory`");
+        s.size("cache.disk_size", c.cache_disk_size, 0, 1 * TiB, "bytes on disk, for each process that has volumes attached at the same time; 0: none");
         auto& d = c.limits;
         s.time("deadlines.read", d.read, "of a range, hedges and decoding included");
         s.time("deadlines.put", d.put, "of a segment, other miners tried included");
@@ -69,6 +72,8 @@ struct file_keys {
 
 result<void> check(const config& c) {
     if (c.directory.empty()) return error(errc::invalid, "directory is missing");
+    if (c.cache_disk_size != 0 && c.cache_disk_size < cache_disk_min)
+        return error(errc::invalid, "cache.disk_size is 0 or at least " + format_size(cache_disk_min));
     if (c.account_file.empty()) return error(errc::invalid, "account is missing");
     const auto& d = c.limits;
     for (const auto each : {d.read, d.put, d.append, d.ledger, d.recovery, d.owner_silence, d.request, d.hedge})
@@ -104,6 +109,7 @@ result<config> load_config(const std::string& path) {
     if (!network) return std::move(network).error().with_context(path);
     out.network = std::move(*network);
     out.directory = beside(out.directory, path);
+    out.cache_directory = out.cache_directory.empty() ? out.directory + "/cache" : beside(out.cache_directory, path);
     out.account_file = beside(out.account_file, path);
     return out;
 }

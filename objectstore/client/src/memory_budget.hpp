@@ -13,7 +13,9 @@ namespace cess::client {
 class memory_budget {
 public:
     explicit memory_budget(std::uint64_t total) : m_total(total), m_left(total - cache() - moving()) {}
-    [[nodiscard]] std::uint64_t cache() const noexcept { return m_total / 4; }
+    [[nodiscard]] std::uint64_t cache() const noexcept { return m_total / 4; }  // the disk tier's index included
+    [[nodiscard]] std::uint64_t cache_index() const noexcept { return m_total / 8; }  // of it, at most
+    [[nodiscard]] std::uint64_t ahead() const noexcept { return moving() / 2; }       // of what moves, at most
     [[nodiscard]] std::uint64_t moving() const noexcept { return m_total / 8; }
 
     // One volume's share, given back when it dies.

@@ -24,8 +24,10 @@ owner_identity identity_of(const config& c, const chain::account& who, const cry
 }
 
 ::cess::layer::dependencies for_layer(net::env& world, net::caller& network, chain::client& ledger, cache::block_cache& blocks, metrics& count,
-                                      const ::cess::layer::deadlines& limits) {
-    return {world, network, ledger, blocks, count, limits};
+                                      const ::cess::layer::deadlines& limits, std::uint64_t ahead_max) {
+    ::cess::layer::dependencies out{world, network, ledger, blocks, count, limits};
+    out.ahead_max = ahead_max;
+    return out;
 }
 
 }  // namespace
@@ -41,8 +43,9 @@ result<std::unique_ptr<runtime>> runtime::start(config with, std::uint64_t memor
 runtime_implementation::runtime_implementation(config with, chain::account who)
     : m_config(std::move(with)), m_account(std::move(who)), m_world(network_threads), m_identity(crypto::signing_key::generate(m_world.random())),
       m_budget(m_config.memory), m_network(net::make_tls_caller(m_world, m_identity, net::tls_limits(), m_count)),
-      m_ledger(chain::make_client(m_world, *m_network, m_config.network)), m_cache(cache::make_memory_cache(m_budget.cache(), m_count)),
-      m_layer(::cess::layer::make_layer(for_layer(m_world, *m_network, *m_ledger, *m_cache, m_count, m_config.limits))),
+      m_ledger(chain::make_client(m_world, *m_network, m_config.network)), m_disk_tier(m_config, m_budget, m_account),
+      m_cache(cache::make_memory_cache(m_budget.cache() - m_disk_tier.memory(), m_count)),
+      m_layer(::cess::layer::make_layer(for_layer(m_world, *m_network, *m_ledger, m_cache, m_count, m_config.limits, m_budget.ahead()))),
       m_owner(m_world, *m_ledger, identity_of(m_config, m_account, m_identity), m_config.limits.ledger, m_count) {}
 
 runtime_implementation::~runtime_implementation() {

@@ -2,6 +2,7 @@
 // the network does.
 #pragma once
 
+#include "disk_tier.hpp"
 #include "memory_budget.hpp"
 #include "owner_client.hpp"
 #include "owner_service.hpp"
@@ -82,7 +83,8 @@ private:
     memory_budget m_budget;
     std::unique_ptr<net::caller> m_network;
     std::unique_ptr<chain::client> m_ledger;
-    std::unique_ptr<cache::block_cache> m_cache;
+    disk_tier m_disk_tier;
+    cache::tiered_cache m_cache;
     std::unique_ptr<::cess::layer::layer> m_layer;
     owner_service m_owner;
     std::mutex m_starting;

@@ -14,6 +14,8 @@ struct config {
     std::string account_file;              // the account's key, mode 0600
     std::string owner_listen = "127.0.0.1:0";  // control endpoint of attached volumes
     std::uint64_t memory = 512 * MiB;      // budget of the whole process: caches, buffers, readahead
+    std::string cache_directory;           // of the disk tier of the block cache; default: directory/cache
+    std::uint64_t cache_disk_size = 0;     // of each process that has one; 0: none
     layer::deadlines limits;
 };
 

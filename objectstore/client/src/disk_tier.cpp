@@ -1,0 +1,39 @@
+#include "disk_tier.hpp"
+
+#include <core/base/log.hpp>
+
+namespace cess::client {
+
+disk_tier::disk_tier(const config& how, const memory_budget& budget, const chain::account& who) : m_below(how.cache_directory) {
+    m_how.capacity = how.cache_disk_size;
+    if (m_how.capacity == 0) return;
+    m_how.memory_max = std::min(cache::disk_memory_wanted(m_how.capacity), budget.cache_index());
+    m_how.key = crypto::hkdf(who.wrapping, {}, "cess disk cache v1");
+}
+
+void disk_tier::open_behind(cache::tiered_cache& front, random_source& random, metrics& count) {
+    if (m_how.capacity == 0) return;
+    const std::lock_guard lock(m_mutex);
+    if (std::exchange(m_tried, true)) return;
+    auto made = open(random, count);
+    if (made)
+        front.put_behind(std::move(*made));
+    else
+        log::warn("client", "no disk cache in {}: {}", m_below, made.error().message());
+}
+
+result<std::unique_ptr<cache::disk_cache>> disk_tier::open(random_source& random, metrics& count) {
+    auto& disk = os::posix_file_system();
+    for (unsigned i = 0; i < folders_max; ++i) {
+        m_how.directory = m_below + "/" + std::to_string(i);
+        CHECK_OK(disk.make_directories(m_how.directory));
+        auto lock = os::directory_lock::take(m_how.directory);
+        if (!lock && lock.error().code == errc::busy) continue;
+        if (!lock) return std::move(lock).error();
+        m_lock = std::move(*lock);
+        return cache::disk_cache::open(disk, m_how, random, count);
+    }
+    return error(errc::busy, "each of its " + std::to_string(folders_max) + " folders is in use by another process");
+}
+
+}  // namespace cess::client
