@@ -113,7 +113,7 @@ void readahead::before(const store& from, const segment_table& segments, const l
     std::vector<segment_table::location> keep;
     for (const auto& e : *extents) {
         auto found = segments.find({e.lineage, e.segment});
-        if (!found.at) continue;
+        if (!found.at || found.packed) continue;  // in a container it stands elsewhere, by a table that may be at the miners
         const auto begin = std::max(e.start, advice.from), end = std::min(e.end, advice.to);
         what.push_back({found.at.get(), e.offset + (begin - e.start), end - begin});
         keep.push_back(std::move(found.at));
