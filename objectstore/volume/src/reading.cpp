@@ -71,15 +71,16 @@ result<void> read_blob(const store& from, const segment_table& segments, locator
         std::ranges::fill(out.subspan(rest), std::byte{0});
         out = out.first(rest);
     }
+    std::vector<extent> named;
     std::vector<segment_table::location> before;
     error failure;
     for (int attempt = 0; attempt < lookups_max; ++attempt) {
-        TRY(const auto extents, from.extents(blob, offset, offset + out.size()));
+        TRY(auto extents, from.extents(blob, offset, offset + out.size()));
         auto todo = plan_read(extents, segments, where, keys, offset, out);
         if (todo.stale) continue;
         if (todo.pieces.empty() && todo.failure.code == errc::ok) return {};
         // What was overwritten, or moved, meanwhile may be freed already; what still stands where it stood is really lost.
-        if (failure.code != errc::ok && todo.keep == before) {
+        if (failure.code != errc::ok && extents == named && todo.keep == before) {
             if (!found_elsewhere(todo, where)) return failure;
             failure = {};
             continue;
@@ -90,6 +91,7 @@ result<void> read_blob(const store& from, const segment_table& segments, locator
             if (done) return {};
             failure = std::move(done).error();
         }
+        named = std::move(extents);
         before = std::move(todo.keep);
     }
     if (failure.code != errc::ok) return failure;
