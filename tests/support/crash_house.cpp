@@ -186,7 +186,8 @@ layer::deadlines crash_house::quick() {
 
 layer::deadlines crash_house::patient() {
     auto out = quick();
-    out.recovery = 30s;
+    out.read = out.put = out.append = out.recovery = 30s;
+    out.ledger = 10s;
     out.request = 5s;
     return out;
 }

@@ -72,7 +72,7 @@ public:
         return std::make_unique<process>(*this, limits, broken);
     }
     [[nodiscard]] static layer::deadlines quick();
-    // Waits for members that are only slow: beside a liar, each of them is needed.
+    // Waits for members that are only slow: beside a liar each of them is needed, and on a busy machine all are.
     [[nodiscard]] static layer::deadlines patient();
 
     // ---- weather and cuts; thread-safe

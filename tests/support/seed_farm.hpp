@@ -12,7 +12,7 @@ namespace cess::test {
 struct farm_options {
     std::uint64_t first = 1, count = 1;
     unsigned jobs = 6;
-    unsigned silence_seconds = 240;   // a seed that takes longer hangs
+    unsigned silence_seconds = 400;   // a seed that takes longer hangs
     unsigned budget_seconds = 0;      // no seed is begun after it, once `least` have been; 0: all are
     std::uint64_t least = 0;
     bool stop_at_first = false;       // failure
