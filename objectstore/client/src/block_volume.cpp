@@ -5,6 +5,8 @@
 namespace cess::client {
 namespace {
 
+constexpr std::uint64_t iops_max = 1'000'000'000;
+
 bytes limits_key() { return to_bytes("limits"); }
 
 result<void> cut(volume::volume& of, std::uint64_t from, std::uint64_t to) {
@@ -17,6 +19,8 @@ result<void> cut(volume::volume& of, std::uint64_t from, std::uint64_t to) {
 }  // namespace
 
 result<void> check_limits(const io_limits& what) {
+    for (const auto each : {what.iops, what.read_iops, what.write_iops})
+        if (each > iops_max) return error(errc::invalid, "more than " + std::to_string(iops_max) + " operations a second; 0 is no limit");
     for (const auto each : {what.bandwidth, what.read_bandwidth, what.write_bandwidth})
         if (each != 0 && each < bandwidth_min)
             return error(errc::invalid, "a bandwidth of " + format_size(each) + " a second is too little; " + format_size(bandwidth_min) + " is the least, 0 none");
