@@ -166,7 +166,8 @@ def tables(page):
     for option in options.split(","):
         check(not known or re.search(rf"^\s+{option.split('=')[0]}\b", known.group(1), re.M), f"nbdtab knows no option {option}")
     check(len(page.text("fstab").split()) == 6, "fstab: fields")
-    disk = xml.dom.minidom.parseString(page.text("libvirt")).documentElement
+    page.used.add("libvirt")
+    disk = xml.dom.minidom.parseString(page.texts["libvirt"]).documentElement
     check(disk.getElementsByTagName("source")[0].getAttribute("name") == "disk", "libvirt: export")
     unit = BIN.parent / "packaging" / "cess-nbd@.service"
     line = re.search(r"^ExecStart=(.*)$", unit.read_text(), re.M).group(1)
