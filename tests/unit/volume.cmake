@@ -10,6 +10,7 @@ cess_test(unit/volume_failure_test volume_testing)
 cess_test(unit/volume_threads_test volume_testing)
 cess_test(unit/extent_cache_test volume_testing)
 target_include_directories(extent_cache_test PRIVATE ${PROJECT_SOURCE_DIR}/objectstore/volume/src)
+cess_test(unit/comparison_test volume_testing)
 
 add_executable(volume_bench bench/volume_bench.cpp)
 target_link_libraries(volume_bench PRIVATE volume_testing cess_strict)

@@ -25,6 +25,10 @@ void change::drop(blob_id blob) { m_edits.push_back({.kind = edit_kind::drop, .b
 
 bool change::empty() const noexcept { return m_edits.empty(); }
 
+result<std::vector<placed_range>> reader::places(blob_id, std::uint64_t, std::uint64_t, std::size_t) {
+    return error(errc::unsupported, "this volume's bytes have no places");
+}
+
 result<target> parse_target(std::string_view text) {
     const auto at = text.find('@');
     target out{std::string(text.substr(0, at)), {}};

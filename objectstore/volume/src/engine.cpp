@@ -207,6 +207,11 @@ result<std::vector<range>> engine::map(blob_id blob, std::uint64_t offset, std::
     return map_blob(*m_store, blob, offset, length);
 }
 
+result<std::vector<placed_range>> engine::places(blob_id blob, std::uint64_t offset, std::uint64_t end, std::size_t limit) {
+    CHECK_OK(check_readable());
+    return place_blob(*m_store, blob, offset, end, limit);
+}
+
 usage engine::usage_now() {
     m_free_asked = true;
     return {m_table->logical(), m_table->stored_bytes(), m_cleaner->needed_bytes(), record().size, m_network_free.load()};

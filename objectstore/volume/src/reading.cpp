@@ -122,6 +122,30 @@ result<std::vector<range>> map_blob(const store& from, blob_id blob, std::uint64
     return out;
 }
 
+result<std::vector<volume_id>> lineages_of(const store& from) {
+    TRY(auto rows, from.scan(row::one(row::lineage_kind), {}, SIZE_MAX, 1));
+    std::vector<volume_id> out;
+    for (const auto& each : rows) {
+        TRY(auto id, wire::decode<volume_id>(each.value));
+        out.push_back(id);
+    }
+    return out;
+}
+
+result<std::vector<placed_range>> place_blob(const store& from, blob_id blob, std::uint64_t offset, std::uint64_t end, std::size_t limit) {
+    end = std::min(end, blob_size_max);
+    TRY(const auto lineages, lineages_of(from));
+    TRY(const auto extents, from.extents(blob, std::min(offset, end), end, limit));
+    std::vector<placed_range> out;
+    out.reserve(extents.size());
+    for (const auto& e : extents) {
+        if (e.lineage >= lineages.size()) return error(errc::corrupt, "extent of a lineage that the volume does not know");
+        const auto start = std::max(e.start, offset);
+        out.push_back({start, std::min(e.end, end) - start, lineages[e.lineage], e.segment, e.offset + (start - e.start)});
+    }
+    return out;
+}
+
 result<std::vector<key_value>> scan_keys(const store& from, byte_view prefix, byte_view begin, std::size_t limit) {
     return from.scan(row::user_key(prefix), row::user_key(begin), limit, 1);
 }

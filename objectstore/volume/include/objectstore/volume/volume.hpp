@@ -51,6 +51,17 @@ struct range {  // of a blob
     bool data = false;  // false: a hole
 };
 
+// Bytes of a blob, and the immutable place that holds them. A place never names other bytes, so equal places hold equal
+// bytes, in whatever volume or view they are met and wherever cleaning has moved them since.
+struct placed_range {
+    std::uint64_t offset = 0;  // in the blob
+    std::uint64_t length = 0;
+    volume_id lineage;
+    segment_number segment;
+    std::uint64_t at = 0;      // of `offset` in the segment
+    [[nodiscard]] std::uint64_t end() const noexcept { return offset + length; }
+};
+
 struct usage {
     std::uint64_t logical = 0;   // bytes mapped by the head
     std::uint64_t stored = 0;    // plain bytes of the segments the head's lineage holds, dead ranges included
@@ -77,6 +88,9 @@ public:
     [[nodiscard]] virtual result<void> read(blob_id blob, std::uint64_t offset, byte_span out) = 0;
     // Data and holes of [offset, offset+length), merged, covering it exactly.
     [[nodiscard]] virtual result<std::vector<range>> map(blob_id blob, std::uint64_t offset, std::uint64_t length) = 0;
+    // Where the data of [offset, end) is, in order and clipped to it, holes left out; the first `limit` at most.
+    // errc::unsupported where bytes have no places.
+    [[nodiscard]] virtual result<std::vector<placed_range>> places(blob_id blob, std::uint64_t offset, std::uint64_t end, std::size_t limit);
     [[nodiscard]] virtual usage usage_now() = 0;
 };
 
