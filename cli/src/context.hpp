@@ -28,6 +28,7 @@ CLI::App* add_command(CLI::App& in, context& c, const std::string& name, const s
 void add_volume_commands(CLI::App& app, context& c);
 void add_limit_command(CLI::App& volume, context& c);  // `cess volume limit`
 void add_snapshot_commands(CLI::App& app, context& c);
+void add_diff_commands(CLI::App& app, context& c);
 void add_account_commands(CLI::App& app, context& c);
 void add_health_commands(CLI::App& app, context& c);  // status, fsck
 void add_umount_command(CLI::App& app, context& c);

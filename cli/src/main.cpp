@@ -56,6 +56,7 @@ int main(int argc, char** argv) {
     cli::add_dev_commands(app, context);
     cli::add_volume_commands(app, context);
     cli::add_snapshot_commands(app, context);
+    cli::add_diff_commands(app, context);
     cli::add_umount_command(app, context);
     cli::add_health_commands(app, context);
     cli::add_account_commands(app, context);

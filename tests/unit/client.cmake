@@ -1,0 +1,1 @@
+cess_test(unit/diff_stream_test objectstore_client)
