@@ -1,5 +1,7 @@
 #include <blockdev/device.hpp>
 
+#include <objectstore/volume/comparison.hpp>
+
 #include <algorithm>
 
 namespace cess::blockdev {
@@ -7,11 +9,15 @@ namespace {
 
 constexpr std::uint64_t prefetch_max = 32 * MiB;
 constexpr std::uint64_t prefetch_step = 1 * MiB;
+constexpr std::size_t changes_max = 4096;  // told in one answer
 
 }  // namespace
 
 device::device(volume::reader& data, volume::volume* head, limiter* limits)
     : m_data(data), m_head(head), m_limits(limits), m_size(data.record().size) {}
+
+device::device(volume::reader& data, volume::reader& base)
+    : m_data(data), m_head(nullptr), m_limits(nullptr), m_base(&base), m_size(data.record().size) {}
 
 result<void> device::check(std::uint64_t offset, std::uint64_t length) const {
     const auto limit = size();
@@ -61,10 +67,29 @@ result<void> device::flush() {
     return m_head->sync();
 }
 
-result<std::vector<volume::range>> device::extents(std::uint64_t offset, std::uint64_t length) {
+result<std::vector<device::extent>> device::extents(std::uint64_t offset, std::uint64_t length) {
     CHECK_OK(check(offset, length));
-    if (length == 0) return std::vector<volume::range>();
-    return m_data.map(device_blob, offset, length);
+    std::vector<extent> out;
+    if (length == 0) return out;
+    if (m_base) return changes(offset, length);
+    TRY(const auto found, m_data.map(device_blob, offset, length));
+    for (const auto& each : found) out.push_back({each.offset, each.length, each.data ? kind::data : kind::zero});
+    return out;
+}
+
+result<std::vector<device::extent>> device::changes(std::uint64_t offset, std::uint64_t length) {
+    std::vector<extent> out;
+    volume::comparison walk(m_base, m_data, device_blob, offset, offset + length);
+    auto at = offset;
+    while (out.size() < changes_max) {
+        TRY(const auto next, walk.next());
+        const auto begin = next ? next->offset : offset + length;
+        if (begin > at) out.push_back({at, begin - at, kind::unchanged});
+        if (!next) break;
+        out.push_back({next->offset, next->length, next->data ? kind::data : kind::zeroed});
+        at = next->offset + next->length;
+    }
+    return out;
 }
 
 result<void> device::prefetch(std::uint64_t offset, std::uint64_t length) {

@@ -1,12 +1,16 @@
 #include <blockdev/exports.hpp>
 #include <core/base/log.hpp>
+#include <objectstore/client/history.hpp>
 
 #include "rehearsal.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <optional>
 
 namespace cess::blockdev {
+
+static_assert(device_blob == client::device_blob);
 
 struct exports::slot {
     explicit slot(std::string of) : name(std::move(of)) {}
@@ -15,12 +19,14 @@ struct exports::slot {
     std::mutex attaching;  // held while attaching and detaching, so that a reconnect waits for the detach before it
     std::unique_ptr<client::attachment> attached;
     std::optional<limiter> limits;
+    std::unique_ptr<client::attachment> base;  // of a change map
     std::optional<device> disk;
 
     result<void> detach() {  // REQUIRES: `attaching`
         result<void> done;
         if (attached) done = attached->detach();
         attached.reset();  // first: it may call the device until then
+        base.reset();
         disk.reset();
         return done;
     }
@@ -35,19 +41,38 @@ error wrong_choice(const std::string& name, const std::string& volume) {
 }
 
 result<void> look_up(client::runtime& on, const std::string& name) {
-    TRY(const auto what, volume::parse_target(name));
+    TRY(const auto named, parse_export(name));
+    const auto& what = named.what;
     TRY(const auto record, on.volume(what.name));
     if (record.type != ledger::volume_type::block)
         return error(errc::unsupported, "volume \"" + what.name + "\" is of type " + std::string(ledger::to_string(record.type)) +
                                             ": only block volumes can be served as a block device");
     if (what.snapshot.empty()) return {};
     TRY(const auto all, on.snapshots(what.name));
-    for (const auto& s : all)
-        if (s.name == what.snapshot) return {};
-    return error(errc::not_found, "volume \"" + what.name + "\" has no snapshot \"" + what.snapshot + "\"");
+    for (const auto& wanted : {what.snapshot, named.since.empty() ? what.snapshot : named.since})
+        if (std::none_of(all.begin(), all.end(), [&](const auto& s) { return s.name == wanted; }))
+            return error(errc::not_found, "volume \"" + what.name + "\" has no snapshot \"" + wanted + "\"");
+    return {};
 }
 
 }  // namespace
+
+result<export_name> parse_export(std::string_view text) {
+    export_name out;
+    const auto at = text.find('@');
+    const auto dots = at == std::string_view::npos ? at : text.find("..", at);
+    if (dots == std::string_view::npos) {
+        TRY(out.what, volume::parse_target(text));
+        return out;
+    }
+    const std::string volume(text.substr(0, at));
+    if (dots + 2 == text.size())
+        return error(errc::invalid, "\"" + std::string(text) + "\": a change map ends at a snapshot, VOLUME@OLD..NEW; make one of the volume as it is now");
+    TRY(const auto older, volume::parse_target(text.substr(0, dots)));
+    TRY(out.what, volume::parse_target(volume + "@" + std::string(text.substr(dots + 2))));
+    out.since = older.snapshot;
+    return out;
+}
 
 exports::exports(export_options with) : m_options(std::move(with)) {}
 
@@ -74,12 +99,18 @@ result<std::unique_ptr<exports>> exports::start(export_options with) {
 }
 
 result<void> exports::attach(slot& what) {
-    TRY(const auto target, volume::parse_target(what.name));
+    TRY(const auto named, parse_export(what.name));
+    const auto& target = named.what;
     client::attach_options how;
     how.expected = ledger::volume_type::block;
     how.read_only = !target.snapshot.empty();
     how.force = m_options.force;
     TRY(what.attached, m_runtime->attach(target, how));
+    if (!named.since.empty()) {
+        TRY(what.base, m_runtime->attach({target.name, named.since}, how));
+        what.disk.emplace(what.attached->data(), what.base->data());
+        return {};
+    }
     what.limits.emplace(m_options.time);
     what.disk.emplace(what.attached->data(), what.attached->head(), &*what.limits);
     what.attached->on_resize([&disk = *what.disk](std::uint64_t size) { disk.resize(size); });
@@ -101,6 +132,7 @@ result<std::shared_ptr<exports::slot>> exports::acquire(const std::string& name)
         if (!found->attached) attached = attach(*found);
         if (!attached) {
             found->attached.reset();
+            found->base.reset();
             found->disk.reset();
         }
     }

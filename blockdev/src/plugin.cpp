@@ -59,7 +59,7 @@ int config(const char* key, const char* value) {
     return guard([&]() -> result<void> {
         const std::string_view name(key);
         if (name == "volume") {
-            CHECK_OK(volume::parse_target(value));
+            CHECK_OK(blockdev::parse_export(value));
             g_options.volume = value;
         } else if (name == "conf") {
             g_options.conf = value;
@@ -178,12 +178,24 @@ int zero(void* handle, uint32_t count, uint64_t offset, uint32_t flags) {
     return guard([&] { return disk(handle).zero(offset, count, fua(flags)); });
 }
 
+// Of a change map, what did not change is a hole of unknown content: a client that copies what is allocated leaves it
+// out, and one that asks for zeros is not told lies.
+std::uint32_t extent_type(blockdev::device::kind is) noexcept {
+    using kind = blockdev::device::kind;
+    switch (is) {
+        case kind::data: return 0;
+        case kind::zero: return NBDKIT_EXTENT_HOLE | NBDKIT_EXTENT_ZERO;
+        case kind::zeroed: return NBDKIT_EXTENT_ZERO;
+        case kind::unchanged: return NBDKIT_EXTENT_HOLE;
+    }
+    return 0;
+}
+
 int extents(void* handle, uint32_t count, uint64_t offset, uint32_t flags, struct nbdkit_extents* to) {
     return guard([&]() -> result<void> {
         TRY(const auto found, disk(handle).extents(offset, count));
         for (const auto& e : found) {
-            const auto type = e.data ? 0 : NBDKIT_EXTENT_HOLE | NBDKIT_EXTENT_ZERO;
-            if (nbdkit_add_extent(to, e.offset, e.length, static_cast<uint32_t>(type)) == -1) return error(errc::io, "extents");
+            if (nbdkit_add_extent(to, e.offset, e.length, extent_type(e.is)) == -1) return error(errc::io, "extents");
             if (flags & NBDKIT_FLAG_REQ_ONE) break;
         }
         return {};
@@ -196,6 +208,7 @@ int cache(void* handle, uint32_t count, uint64_t offset, uint32_t) {
 
 constexpr char help[] =
     "volume=VOLUME[@SNAPSHOT]  The block volume to serve; without it the client's export name chooses.\n"
+    "                          VOLUME@OLD..NEW: the snapshot NEW, with what changed since OLD as its data.\n"
     "conf=FILE                 Configuration ($CESS_CONF, ~/.config/cess/client.toml, /etc/cess/client.toml).\n"
     "force=BOOL                Take the volume over without waiting for a silent owner (default false).";
 

@@ -36,7 +36,7 @@ void check_extents(device& on, std::uint64_t offset, std::uint64_t length, const
     for (const auto& e : *all) {
         REQUIRE(e.offset == at);
         REQUIRE(e.length > 0);
-        if (!e.data)
+        if (e.is != device::kind::data)
             REQUIRE(std::all_of(expected.begin() + static_cast<std::ptrdiff_t>(e.offset), expected.begin() + static_cast<std::ptrdiff_t>(e.offset + e.length),
                                 [](std::byte b) { return b == std::byte{0}; }));
         at += e.length;
@@ -197,3 +197,38 @@ TEST_CASE("a flush covers the writes that other threads completed before it") {
     REQUIRE((*again)->close());
 }
 
+
+TEST_CASE("a change map tells what changed as data, what became zeros as zeros, and the rest as unchanged") {
+    support::memory_network net;
+    net.create_volume("d", ledger::volume_type::block, size);
+    auto head = net.open("d");
+    REQUIRE(head.has_value());
+    device disk(**head, head->get());
+    seeded_random random(9);
+    REQUIRE(disk.write(0, random_bytes(random, 100'000), false).has_value());
+    REQUIRE((*head)->create_snapshot("a").has_value());
+    const auto changed = random_bytes(random, 4096);
+    REQUIRE(disk.write(8192, changed, false).has_value());
+    REQUIRE(disk.zero(16'384, 4096, false).has_value());
+    REQUIRE(disk.zero(1 * MiB, 4096, false).has_value());  // was a hole already
+    REQUIRE((*head)->create_snapshot("b").has_value());
+    REQUIRE((*head)->checkpoint().has_value());
+    auto a = net.open_snapshot("d", "a"), b = net.open_snapshot("d", "b");
+    REQUIRE(a.has_value());
+    REQUIRE(b.has_value());
+    device map(**b, **a);
+    CHECK_FALSE(map.writable());
+    CHECK(map.write(0, changed, false).error() == errc::read_only);
+    CHECK(read(map, 8192, 4096) == changed);
+    const auto all = map.extents(0, size);
+    REQUIRE(all.has_value());
+    using kind = device::kind;
+    const std::vector<std::tuple<std::uint64_t, std::uint64_t, kind>> expected{
+        {0, 8192, kind::unchanged}, {8192, 4096, kind::data}, {12'288, 4096, kind::unchanged}, {16'384, 4096, kind::zeroed}, {20'480, size - 20'480, kind::unchanged}};
+    REQUIRE(all->size() == expected.size());
+    for (std::size_t i = 0; i < expected.size(); ++i) CHECK(std::tuple((*all)[i].offset, (*all)[i].length, (*all)[i].is) == expected[i]);
+    const auto part = map.extents(10'000, 1000);
+    REQUIRE(part.has_value());
+    REQUIRE(part->size() == 1);
+    CHECK(part->front().is == kind::data);
+}

@@ -23,6 +23,8 @@ public:
     // `head` is null for a snapshot, and the device is then read-only. Reads and writes keep to `limits`, if there
     // are any; a trim, a zero, a prefetch is an operation as well. A flush and block status are not.
     device(volume::reader& data, volume::volume* head, limiter* limits = nullptr);
+    // What a snapshot changed of an older one, `base`: the contents of `data`, whose extents tell the changes.
+    device(volume::reader& data, volume::reader& base);
 
     [[nodiscard]] std::uint64_t size() const noexcept { return m_size.load(std::memory_order_relaxed); }
     [[nodiscard]] bool writable() const noexcept { return m_head != nullptr; }
@@ -34,8 +36,19 @@ public:
     [[nodiscard]] result<void> zero(std::uint64_t offset, std::uint64_t length, bool fua);
     [[nodiscard]] result<void> trim(std::uint64_t offset, std::uint64_t length, bool fua) { return zero(offset, length, fua); }
     [[nodiscard]] result<void> flush();
-    // Data and holes, covering the range exactly.
-    [[nodiscard]] result<std::vector<volume::range>> extents(std::uint64_t offset, std::uint64_t length);
+    // What to say about a range; only data needs to be read.
+    enum class kind : std::uint8_t {
+        data,
+        zero,       // a hole: reads as zeros
+        zeroed,     // of a change map: changed into zeros
+        unchanged,  // of a change map: as in the base
+    };
+    struct extent {
+        std::uint64_t offset = 0, length = 0;
+        kind is = kind::data;
+    };
+    // Covers the range from its begin on, all of it or at least a part.
+    [[nodiscard]] result<std::vector<extent>> extents(std::uint64_t offset, std::uint64_t length);
     // Brings what fits a readahead of the range into the cache.
     [[nodiscard]] result<void> prefetch(std::uint64_t offset, std::uint64_t length);
 
@@ -47,10 +60,12 @@ private:
     [[nodiscard]] result<void> check_writable(std::uint64_t offset, std::uint64_t length) const;
     [[nodiscard]] result<void> admit(direction which, std::uint64_t size);
     [[nodiscard]] result<void> commit(const volume::change& what, bool fua);
+    [[nodiscard]] result<std::vector<extent>> changes(std::uint64_t offset, std::uint64_t length);
 
     volume::reader& m_data;
     volume::volume* m_head;
     limiter* m_limits;
+    volume::reader* m_base = nullptr;
     std::atomic<std::uint64_t> m_size;
 };
 

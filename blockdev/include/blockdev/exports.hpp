@@ -14,8 +14,15 @@
 
 namespace cess::blockdev {
 
+// "name", "name@snapshot", or "name@old..new": the snapshot `new`, whose extents tell what changed since `old`.
+struct export_name {
+    volume::target what;
+    std::string since;  // the older snapshot of a change map; else empty
+};
+[[nodiscard]] result<export_name> parse_export(std::string_view text);
+
 struct export_options {
-    std::string volume;  // "name" or "name@snapshot"; empty: the client's export name chooses
+    std::string volume;  // as parse_export() takes it; empty: the client's export name chooses
     std::string conf;    // path of the configuration
     bool force = false;  // take volumes over without waiting for a silent owner
     limiter::time_source time = limiter::real_time();  // of requests that the volume's limits hold back
