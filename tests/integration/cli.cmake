@@ -7,6 +7,7 @@ endfunction()
 
 cess_script(commands 600 commands.sh)
 cess_script(blockdev 900 blockdev.sh)
+cess_script(history 900 history.sh)
 cess_script(blockdev_protocol 900 blockdev_protocol.py)
 cess_script(blockdev_limits 600 blockdev_limits.py)
 cess_script(blockdev_manual 900 blockdev_manual.py)
