@@ -61,8 +61,11 @@ limiter::duration limiter::wait_for(const places& mine, direction which) const {
     double longest = 0;
     for (std::size_t i = 0; i < bucket_count; ++i) {
         const auto& b = m_buckets[i];
-        if (b.rate == 0 || cost(i, which, 1) == 0 || mine[i] < b.earned) continue;
-        longest = std::max({longest, (mine[i] - b.earned) / b.rate, 1e-9});  // at its place exactly: the next moment
+        if (b.rate == 0 || cost(i, which, 1) == 0) continue;
+        const bool counts_bytes = i >= volume_bytes;
+        const auto wanted = counts_bytes ? mine[i] : mine[i] + 1;
+        if (counts_bytes ? wanted < b.earned : wanted <= b.earned) continue;
+        longest = std::max({longest, (wanted - b.earned) / b.rate, 1e-9});  // at its place exactly: the next moment
     }
     return std::chrono::ceil<duration>(std::chrono::duration<double>(longest));
 }

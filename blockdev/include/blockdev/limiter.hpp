@@ -1,7 +1,8 @@
 // How fast one volume may be used: token buckets of operations and bytes a second, for reads, writes, and both.
 //
 // Every admitted request takes a place in line, in the order of arrival, and goes when the allowance has reached its
-// place: no thread overtakes another, and a large request waits for what was asked before it, not for a full bucket.
+// place: no thread overtakes another. An operation goes when it is earned whole; bytes, when those asked for before it
+// are, so that a large request does not wait for a full bucket.
 // An idle volume saves up `burst` seconds of allowance. A request is admitted before it is begun: what waits here is
 // neither applied nor acknowledged, so that a flush, which never comes here, has nothing to wait for.
 //
