@@ -130,7 +130,7 @@ std::string write_history::check(byte_view image, sequence_number recovered) {
         return static_cast<std::size_t>(std::count_if(m_writes.begin(), m_writes.end(), [at](const written& w) { return w.at <= at; }));
     };
     const auto least = count_upto(m_acknowledged), most = count_upto(recovered);
-    if (least > most)
+    if (recovered < m_acknowledged)  // also if what is missing was no write
         return "recovered to change " + std::to_string(recovered.value) + ", before the acknowledged " + std::to_string(m_acknowledged.value);
     std::int64_t sum = 0, best = -1;
     std::size_t nearest = least;
