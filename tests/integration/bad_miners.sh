@@ -96,7 +96,7 @@ os.pwrite(fd, b"after", 200000)
 os.fsync(fd)
 END
 cp "$work/data" "$work/mnt/after"
-sync -f "$work/mnt"
+sync "$work/mnt/after" # FUSE passes no syncfs on
 kill -KILL "$(mount_pid "$work/mnt")"
 umount -l "$work/mnt" 2> /dev/null || fusermount3 -uz "$work/mnt"
 for i in $(seq 100); do cessfs files "$work/mnt" 2> "$work/err" && break; sleep 0.3; done
