@@ -148,6 +148,7 @@ private:
             if (s.birth > sequence || sequence == 0) continue;
             s.death = std::max<std::uint64_t>(1, s.birth + random.below(sequence - s.birth + 1));
             if (number == v.head_manifest) s.death = std::max<std::uint64_t>(1, sequence);
+            for (const auto origin : s.origins) s.death = std::max(s.death, after.segments[origin].death);  // it holds them
             what.dead.push_back({{number}, {s.death}});
             for (const auto origin : s.origins)
                 if (auto& o = after.segments[origin]; o.death == 0) o.death = s.death;
