@@ -278,3 +278,32 @@ TEST_CASE("cleaning starts by itself past the bound") {
     CHECK(d.on->usage_now().stored <= bound);
     CHECK(disk::contents(*d.on) == d.image);
 }
+
+TEST_CASE("what was moved moves again, and again, with all that it holds") {
+    memory_network net;
+    net.create_volume("d", block_type, device);
+    disk d(net);
+    d.write(0, device, 1);
+    REQUIRE(d.on->close().has_value());
+    auto how = small();
+    how.clean_look = 5ms;
+    how.clean_slack = 0;
+    d.open(how);
+    for (const std::uint64_t every : {2, 4, 8, 16, 32}) {
+        volume::change trim;
+        for (std::uint64_t block = 0; block < device / 4096; ++block) {
+            if (block % every == 0) continue;
+            trim.zero(1, block * 4096, 4096);
+            std::fill_n(d.image.begin() + static_cast<std::ptrdiff_t>(block * 4096), 4096, std::byte{0});
+        }
+        REQUIRE(d.on->apply(trim).has_value());
+        d.checkpoint();
+        for (int i = 0; i < 1000 && net.data_bytes("d") > device / every * 3 / 2; ++i) std::this_thread::sleep_for(10ms);
+        CHECK(net.data_bytes("d") <= device / every * 3 / 2);
+        d.checkpoint();  // no move is refused
+        CHECK(disk::contents(*d.on) == d.image);
+    }
+    REQUIRE(d.on->close().has_value());
+    d.open();
+    CHECK(disk::contents(*d.on) == d.image);
+}

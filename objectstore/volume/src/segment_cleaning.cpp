@@ -137,6 +137,8 @@ void segment_table::move_unit(segment_number old, const std::unordered_map<segme
     for (const auto number : members) move(number);
     if (members.empty()) return move(old);
     m_moved.push_back({old, to});
+    // No extent names a container, so nobody asks where it went. A forward of it would hold up the next move of `to`.
+    if (to.value != 0) m_moved.push_back({old, {}});
     at->second.members.clear();
     forget(old);
 }
