@@ -216,25 +216,28 @@ private:
 
     void gather(queue_kind queue, const block_key& key, byte_view plain) {
         if (!m_gathered.insert(tag_of(key)).second) return;
-        if (!builder(queue)->fits(plain.size())) write_region(queue);
-        builder(queue)->add(key, plain);
+        if (builder(queue)->fits(plain.size())) return builder(queue)->add(key, plain);
+        const auto full = begin_anew(queue);
+        builder(queue)->add(key, plain);  // now: what moves here while a region is freed takes the room that is left
+        write_region(queue, *full);
     }
+
+    std::unique_ptr<region_builder> begin_anew(queue_kind queue) { return std::exchange(builder(queue), new_builder()); }
 
     void write_out() {
         for (const auto queue : {queue_kind::small, queue_kind::main})
-            if (!builder(queue)->entries().empty()) write_region(queue);
+            if (!builder(queue)->entries().empty()) write_region(queue, *begin_anew(queue));
     }
 
-    void write_region(queue_kind queue) {
-        const auto full = std::exchange(builder(queue), new_builder());
-        for (const auto& e : full->entries()) m_gathered.erase(tag_of(e.key));
+    void write_region(queue_kind queue, region_builder& full) {
+        for (const auto& e : full.entries()) m_gathered.erase(tag_of(e.key));
         if (m_off) return;
-        const auto into = make_room(full->entries().size());
+        const auto into = make_room(full.entries().size());
         const auto sequence = m_next_sequence++;
-        const auto raw = full->finish(sequence, queue);
+        const auto raw = full.finish(sequence, queue);
         if (auto written = m_file->write_at(into * m_region_size, raw); !written) return switch_off(written.error());
         m_count.written_bytes.add(raw.size());
-        publish(into, sequence, queue, full->key(), full->entries());
+        publish(into, sequence, queue, full.key(), full.entries());
         m_order[static_cast<std::size_t>(queue)].push_back(into);
     }
 
@@ -406,7 +409,7 @@ private:
 }  // namespace
 
 std::uint64_t disk_memory_wanted(std::uint64_t capacity) noexcept {
-    return capacity / (4 * KiB) * disk_index::bytes_a_block + buffers_held * region_size_max + region_size_max;
+    return capacity / (4 * KiB) * disk_index::bytes_a_block + capacity / region_size_max * region_memory + buffers_held * region_size_max + region_size_max;
 }
 
 result<std::unique_ptr<disk_cache>> disk_cache::open(os::file_system& disk, disk_options how, random_source& random, metrics& count) {

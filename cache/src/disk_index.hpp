@@ -19,7 +19,7 @@ inline constexpr std::uint64_t region_align = 16;  // of blocks within their reg
 
 class disk_index {
 public:
-    static constexpr std::uint64_t bytes_a_block = 22;  // slots are never more than 7/8 full, and a ghost for each
+    static constexpr std::uint64_t bytes_a_block = 23;  // slots are never more than 7/8 full, and a ghost for each
 
     struct place {
         std::uint32_t region = 0;  // < 2^24

@@ -97,7 +97,11 @@ TEST_CASE("the disk tier answers what was inserted, and still does after a resta
 TEST_CASE("blocks that wait to be written are written when the cache closes") {
     house h;
     const auto key = key_of(1, 1);
-    h.open()->insert(key, std::make_shared<const bytes>(content_of(key)));
+    {
+        const auto blocks = h.open();
+        blocks->flush();  // it has looked at its regions then
+        blocks->insert(key, std::make_shared<const bytes>(content_of(key)));
+    }
     const auto blocks = h.open();
     blocks->flush();
     CHECK(found(*blocks, 1, 1, 2) == 1);
@@ -111,7 +115,7 @@ TEST_CASE("a flipped bit anywhere is a miss that drops the block, never a wrong 
     }
     seeded_random random(1);
     std::uint64_t lost = 0;
-    for (int i = 0; i < 300; ++i) {
+    for (int i = 0; i < 150; ++i) {
         auto blocks = h.open();
         blocks->flush();
         const auto before = found(*blocks, 1, 0, 64);
@@ -126,7 +130,7 @@ TEST_CASE("a flipped bit anywhere is a miss that drops the block, never a wrong 
         blocks->flush();
         if (found(*blocks, 1, 0, 64) < 64) insert(*blocks, 1, 0, 64);
     }
-    CHECK(lost > 20);  // the blocks fill a quarter of the file
+    CHECK(lost > 10);  // the blocks fill a quarter of the file
     CHECK(h.counted("cess_cache_errors_total") >= lost);
 }
 
@@ -158,16 +162,16 @@ TEST_CASE("a crash between any two operations costs blocks, never wrong bytes") 
         h.disk.die_at(at);
         bool died = false;
         if (auto blocks = cache::disk_cache::open(h.disk, h.how, h.random, h.count)) {
-            insert(**blocks, 2, 0, 300);  // more than fits: regions are written anew
+            insert(**blocks, 2, 0, 260);  // more than fits: regions are written anew
             (void)found(**blocks, 1, 0, 40);
-            (void)found(**blocks, 2, 0, 300);
+            (void)found(**blocks, 2, 0, 260);
         }
         died = h.disk.fault_met();
         h.disk.crash(at);
         const auto blocks = h.open();
         blocks->flush();
         (void)found(*blocks, 1, 0, 40);
-        (void)found(*blocks, 2, 0, 300);
+        (void)found(*blocks, 2, 0, 260);
         insert(*blocks, 3, 0, 20);
         CHECK(found(*blocks, 3, 0, 20) == 20);
         CHECK_FALSE(blocks->off());
@@ -229,13 +233,35 @@ TEST_CASE("an index too small for the disk lets the oldest go") {
     house h(256 * MiB);
     const auto blocks = h.open();
     CHECK(blocks->memory_bytes() <= h.how.memory_max);
-    for (std::uint32_t i = 0; i < 40'000; ++i) {
+    for (std::uint32_t i = 0; i < 24'000; ++i) {
         blocks->insert(key_of(1, i), std::make_shared<const bytes>(64, std::byte{1}));
         if (i % 1000 == 0) blocks->flush();
     }
     blocks->flush();
-    CHECK(blocks->fetch(key_of(1, 39'999)));
+    CHECK(blocks->fetch(key_of(1, 23'999)));
     CHECK_FALSE(blocks->fetch(key_of(1, 1)));
+}
+
+TEST_CASE("hot blocks that move to a new region leave room for the one that began it") {
+    house h(1 * MiB);
+    const auto blocks = h.open();
+    seeded_random random(5);
+    for (int round = 0; round < 60; ++round) {
+        for (std::uint32_t i = 0; i < 260; i += 4) {  // asked for again and again, and more than fits: all move, all the time
+            for (auto j = i; j < i + 4; ++j) {
+                const auto key = key_of(1, j);
+                const auto size = 1 + 37 * (j % 97) + 4 * KiB;
+                if (const auto block = blocks->fetch(key))
+                    REQUIRE(*block == content_of(key, size));
+                else
+                    blocks->insert(key, std::make_shared<const bytes>(content_of(key, size)));
+            }
+            if (random.below(4) == 0) blocks->flush();
+        }
+    }
+    CHECK_FALSE(blocks->off());
+    CHECK(h.counted("cess_cache_errors_total") == 0);
+    CHECK(h.counted("cess_cache_evictions_total") > 1000);
 }
 
 TEST_CASE("a scan does not push out of the disk tier what is asked for again and again") {
@@ -265,6 +291,7 @@ TEST_CASE("nothing on the disk can be read without the key") {
     const auto content = content_of(key);
     {
         const auto blocks = h.open();
+        blocks->flush();
         blocks->insert(key, std::make_shared<const bytes>(content));
     }
     bytes all(4 * MiB);
@@ -314,7 +341,9 @@ TEST_CASE("memory stands in front of the disk, and what the disk has comes back 
     {
         cache::tiered_cache blocks(cache::make_memory_cache(1 * MiB, h.count));
         CHECK_FALSE(blocks.fetch(key_of(1, 1)));
-        blocks.put_behind(h.open());
+        auto disk = h.open();
+        disk->flush();
+        blocks.put_behind(std::move(disk));
         blocks.insert(key_of(1, 1), std::make_shared<const bytes>(content_of(key_of(1, 1))));
         CHECK(blocks.find(key_of(1, 1)));
     }

@@ -35,7 +35,9 @@ class disk_cache : public block_cache {
 public:
     // Blocks of the last run are found as soon as their regions have been read, in the background.
     [[nodiscard]] static result<std::unique_ptr<disk_cache>> open(os::file_system& disk, disk_options how, random_source& random, metrics& count);
-    virtual void flush() = 0;  // writes what was inserted before; the destructor does as well
+    // Writes what was inserted before. The destructor does as well, unless the last run's regions are still being read:
+    // then it gives up what waits, for a large disk takes long.
+    virtual void flush() = 0;
     [[nodiscard]] virtual bool off() const = 0;
     [[nodiscard]] virtual std::uint64_t memory_bytes() const = 0;  // of index and buffers, at most
 };
