@@ -52,12 +52,17 @@ std::vector<layer::stream_id> stream_detector::all() {
     return out;
 }
 
+// Of several that come near, one that is believed before those that are not, and the nearest: what random reads have left
+// behind does not take a stream over that passes by.
 stream_detector::stream* stream_detector::find(blob_id blob, std::uint64_t offset, std::uint64_t end, std::uint64_t slack) {
+    stream* best = nullptr;
+    const auto rank = [offset](const stream& s) { return std::pair(s.window == 0, offset > s.end ? offset - s.end : s.end - offset); };
     for (auto& s : m_streams) {
         const bool near = offset <= s.end + slack && end + slack >= s.end;
-        if (s.blob == blob && near && s.reads != 0) return &s;
+        if (s.blob != blob || !near || s.reads == 0) continue;
+        if (best == nullptr || rank(s) < rank(*best)) best = &s;
     }
-    return nullptr;
+    return best;
 }
 
 void stream_detector::begin(stream& on, blob_id blob, std::uint64_t offset, std::uint64_t end, advice& out) {
