@@ -129,8 +129,8 @@ CESS_CONF=$there/client.toml image copy@two "$work/back" && cmp "$work/back" "$w
 
 say "half a stream, damage, garbage, the wrong base"
 refused 'exists' "$work/part.stream" copy
-refused 'whole' "$work/full.stream" copy
-with_disk disk 'h.pwrite(b"third" * 1000, 5 << 20); h.zero(65536, 1 << 20); h.flush()'
+refused 'exists' "$work/full.stream" copy
+with_disk disk 'h.pwrite(b"third" * 1024, 5 << 20); h.zero(65536, 1 << 20); h.flush()'
 cess snapshot create disk@three > /dev/null
 cess export-diff disk@two disk@three > "$work/third.stream"
 head -c $(($(stat -c %s "$work/third.stream") - 20)) "$work/third.stream" > "$work/half.stream"

@@ -45,7 +45,7 @@ for i in range(24000):
 h.flush()
 open(os.environ["TO"], "wb").write(image)
 END
-SEED=1 FROM=$work/before TO=$work/after nbdsh -u "$(uri "$work/disk.sock")" "$work/overwrite.py"
+SEED=1 FROM=$work/before TO=$work/after nbdsh -u "$(uri "$work/disk.sock")" -c "$(cat "$work/overwrite.py")"
 
 # What the head and the snapshot need is 192 MiB at most; 64 MiB of slack; without cleaning some 470 MiB would be stored.
 say "cleaned while the snapshot stands"
@@ -57,7 +57,7 @@ end_pid "$nbd_pid"
 
 say "the snapshot deleted, the head overwritten once more"
 cess snapshot delete disk@one
-SEED=2 FROM=$work/after TO=$work/last nbdsh -u "$(uri "$work/disk.sock")" "$work/overwrite.py"
+SEED=2 FROM=$work/after TO=$work/last nbdsh -u "$(uri "$work/disk.sock")" -c "$(cat "$work/overwrite.py")"
 comes_down $((3 * 96 * mib / 2 + 64 * mib)) info stored
 # Two data fragments and one of parity; metadata, journals, and what waits for its horizon come on top.
 comes_down $((3 * (3 * 96 * mib / 2 + 64 * mib) / 2 + 96 * mib)) used
