@@ -6,3 +6,4 @@ target_link_libraries(cess_crash_trial PUBLIC objectstore_volume objectstore_lay
 cess_test(simulation/volume_crash_test cess_crash_trial)
 cess_test(simulation/volume_mutants_test cess_crash_trial)
 cess_test(unit/write_history_test cess_crash_trial)
+set_tests_properties(simulation/volume_mutants_test PROPERTIES TIMEOUT 1500)  # under sanitizers, beside others

@@ -5,6 +5,7 @@ target_link_libraries(volume_testing PUBLIC objectstore_volume chain_ledger core
 
 cess_test(unit/volume_test volume_testing)
 cess_test(unit/volume_model_test volume_testing)
+set_tests_properties(unit/volume_model_test PROPERTIES TIMEOUT 1200)  # under sanitizers, beside others
 cess_test(unit/volume_cleaning_test volume_testing)
 cess_test(unit/volume_failure_test volume_testing)
 cess_test(unit/volume_threads_test volume_testing)
