@@ -33,8 +33,8 @@ endpoint=http://$CESS_GATEWAY
 export $(cess account s3-key) AWS_EC2_METADATA_DISABLED=true AWS_DEFAULT_REGION=us-east-1
 s3 s3 ls | grep -q bucket || fail "the bucket is not served"
 say "what it printed, as it stands"
-sed -n '/What to try/,$p' "$work/again.log" | tail -n +2 | cut -c 17- | grep -v packaging/stop > "$work/printed"
-[ "$(grep -c . "$work/printed")" -ge 10 ] || fail "packaging/run prints too little: $(cat "$work/again.log")"
+sed -n '/What to try/,$p' "$work/run.log" | tail -n +2 | cut -c 17- | grep -v packaging/stop > "$work/printed"
+[ "$(grep -c . "$work/printed")" -ge 10 ] || fail "packaging/run prints too little: $(cat "$work/run.log")"
 env -i HOME="$HOME" PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin bash -euxo pipefail "$work/printed" > "$work/printed.log" 2>&1 < /dev/null ||
     { tail -n 30 "$work/printed.log"; fail "a command that packaging/run prints"; }
 packaging/stop > "$work/stop.log" 2>&1 || { tail -n 30 "$work/stop.log"; fail "packaging/stop"; }
