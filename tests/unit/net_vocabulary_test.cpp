@@ -51,6 +51,31 @@ awaitable<result<std::size_t>> start_and_stop(env& world, std::atomic<int>& n) {
     co_return running;
 }
 
+awaitable<void> touch(std::shared_ptr<alive>, std::atomic<int>& touched) {
+    ++touched;
+    co_return;
+}
+
+// Cancelled while it sleeps, it never comes to join(): what it spawned last has not started, and uses what it lent.
+awaitable<void> owner_given_up(env& world, std::atomic<int>& n, std::atomic<int>& touched) {
+    task_group group(co_await boost::asio::this_coro::executor);
+    (void)co_await world.sleep_for(1h);
+    auto here = std::make_shared<alive>(n);
+    auto task = touch(std::move(here), touched);
+    group.spawn(std::move(task));
+    co_await group.join();
+}
+
+awaitable<result<int>> give_an_owner_up(env& world, std::atomic<int>& n, std::atomic<int>& touched) {
+    task_group owners(co_await boost::asio::this_coro::executor);
+    auto owner = owner_given_up(world, n, touched);
+    owners.spawn(std::move(owner));
+    (void)co_await world.sleep_for(1ms);
+    co_await owners.stop();
+    (void)co_await world.sleep_for(1ms);
+    co_return touched.load();
+}
+
 }  // namespace
 
 TEST_CASE("waiting from a thread gives the coroutine's result or its error") {
@@ -67,6 +92,13 @@ TEST_CASE("a stopped task group has cancelled and awaited every task and takes n
         CHECK(wait(world, start_and_stop(world, n)).value() == 100);
         CHECK(n == 0);
     }
+}
+
+TEST_CASE("no task starts once its owner is gone, and its frame is freed") {
+    real_env world(1);
+    std::atomic<int> n = 0, touched = 0;
+    for (int round = 0; round < 20; ++round) CHECK(wait(world, give_an_owner_up(world, n, touched)).value() == 0);
+    CHECK(n == 0);
 }
 
 TEST_CASE("an operation past its deadline times out, one before it does not") {

@@ -30,6 +30,10 @@ struct task_group::state : std::enable_shared_from_this<state> {
     std::vector<resumption<result<void>>> joiners;
     std::exception_ptr broken;  // what a task threw that was not its cancellation
 
+    bool is_stopping() {
+        std::lock_guard lock(mutex);
+        return stopping;
+    }
     void cancel() {
         std::lock_guard lock(mutex);
         if (std::exchange(stopping, true)) return;
@@ -91,6 +95,11 @@ bool task_group::spawn_on(asio::any_io_executor on, awaitable<void> what) {
     const auto at = m_state->tasks.insert(m_state->tasks.end(), entry);
     // By post, since co_spawn may start a task on the spot, and so that no cancellation comes before it has started.
     asio::post(on, [s = m_state, at, entry, what = std::move(what)]() mutable {
+        if (s->is_stopping()) {
+            // Its owner may have been cancelled before it came to join(), and be gone: nothing that it lent may be touched.
+            { const auto dropped = std::move(what); }
+            return s->ended(at, nullptr);
+        }
         asio::co_spawn(entry->executor, std::move(what), asio::bind_cancellation_slot(entry->signal.slot(), [s, at](std::exception_ptr thrown) {
             s->ended(at, unless_cancelled(std::move(thrown)));
         }));
@@ -122,10 +131,7 @@ std::size_t task_group::running() const {
     return m_state->tasks.size();
 }
 
-bool task_group::stopping() const {
-    std::lock_guard lock(m_state->mutex);
-    return m_state->stopping;
-}
+bool task_group::stopping() const { return m_state->is_stopping(); }
 
 namespace detail {
 

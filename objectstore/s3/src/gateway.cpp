@@ -141,22 +141,25 @@ private:
         auto on = socket.get_executor();
         m_handles.emplace(number, std::pair(on, handle));
         m_connections.add(1);
-        if (!m_group.spawn_on(on, run(std::move(socket), handle, number))) forget(number);
+        auto at_end = std::make_unique<leaving>(*this, number);
+        m_group.spawn_on(on, run(std::move(socket), handle, std::move(at_end)));
     }
 
-    net::awaitable<void> run(tcp::socket socket, std::shared_ptr<http_handle> handle, std::uint64_t number) {
-        const leaving at_end{this, number};
+    // However a connection ends, also before it starts, it is forgotten on the server's strand.
+    struct leaving {
+        leaving(server& of, std::uint64_t n) : from(of), number(n) {}
+        leaving(const leaving&) = delete;
+        leaving& operator=(const leaving&) = delete;
+        ~leaving() {
+            asio::post(from.m_executor, [server = &from, n = number] { server->forget(n); });
+        }
+        server& from;
+        std::uint64_t number;
+    };
+
+    net::awaitable<void> run(tcp::socket socket, std::shared_ptr<http_handle> handle, std::unique_ptr<leaving>) {
         co_await serve_connection(m_context, std::move(socket), handle);
     }
-
-    // However a connection ends, it is forgotten on the server's strand.
-    struct leaving {
-        server* from;
-        std::uint64_t number;
-        ~leaving() {
-            asio::post(from->m_executor, [server = from, n = number] { server->forget(n); });
-        }
-    };
 
     void forget(std::uint64_t number) {
         if (m_handles.erase(number) > 0) m_connections.add(-1);

@@ -20,7 +20,8 @@ public:
     task_group(const task_group&) = delete;
     task_group& operator=(const task_group&) = delete;
 
-    // False, and the task never starts, once cancel() or stop() was called.
+    // False, and the task never starts, once cancel() or stop() was called. A task that was accepted and has not started
+    // by then never does; its frame is freed.
     bool spawn(awaitable<void> task);
     bool spawn_on(boost::asio::any_io_executor on, awaitable<void> task);
 
