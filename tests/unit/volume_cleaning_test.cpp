@@ -175,6 +175,45 @@ TEST_CASE("who opened a snapshot or a clone before keeps reading it while its se
     CHECK(disk::contents(**clone) == old);
 }
 
+TEST_CASE("a read finds what its owner moves away before every look") {
+    memory_network net;
+    net.create_volume("d", block_type, device);
+    disk d(net);
+    REQUIRE(d.on->close().has_value());
+    auto how = small();
+    how.clean_slack = 0;
+    d.open(how);
+    // Each snapshot needs half of what the one before needs; so whenever the oldest goes, all that the last one reads moves.
+    constexpr std::uint64_t snapshots = 7;
+    const auto name = [](std::uint64_t i) { return "s" + std::to_string(i); };
+    d.write(0, device, 1);
+    for (std::uint64_t i = 0; i < snapshots; ++i) {
+        volume::change trim;
+        for (std::uint64_t block = 0; block < device / 4096; ++block)
+            if (block % (1u << i) != 0) trim.zero(1, block * 4096, 4096);
+        if (i > 0) REQUIRE(d.on->apply(trim).has_value());
+        REQUIRE(d.on->create_snapshot(name(i)).has_value());
+        d.checkpoint();
+    }
+    auto reader = net.open_snapshot("d", name(snapshots - 1));
+    REQUIRE(reader.has_value());
+    const auto me = std::this_thread::get_id();
+    std::uint64_t gone = 0;
+    bool moving = false;
+    net.set_fault([&](std::string_view what) -> result<void> {
+        if (what != "read" || std::this_thread::get_id() != me || moving || gone == snapshots - 1) return {};
+        moving = true;
+        CHECK(net.delete_snapshot("d", name(gone++)).has_value());
+        d.clean();
+        moving = false;
+        return {};
+    });
+    bytes block(4096);
+    if (auto done = (*reader)->read(1, 0, block); !done) FAIL(done.error().message());
+    CHECK(std::equal(block.begin(), block.end(), d.image.begin()));
+    CHECK(gone == snapshots - 1);
+}
+
 TEST_CASE("trimming a whole device frees it") {
     memory_network net;
     net.create_volume("d", block_type, device);

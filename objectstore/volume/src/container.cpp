@@ -114,11 +114,18 @@ result<bool> locator::look_up(const segment_ref& ref) {
     if (!known) return false;
     TRY(const auto still, read_record<ledger::segment_record>(m_layer, ledger::key::segment(known->lineage, known->number)));
     if (still) return false;
-    TRY(const auto leads, read_record<ledger::forward_record>(m_layer, ledger::key::forward(known->lineage, known->number)));
-    if (!leads) return false;
-    TRY(auto to, read_record<ledger::segment_record>(m_layer, ledger::key::segment(known->lineage, leads->to)));
-    if (!to || to->lineage != known->lineage || to->number != leads->to) return false;  // it moves on just now, or is freed
-    return m_segments.forward(ref, std::move(*to));
+    // A container may move on between two questions; then the forward names the next one. The same answer twice: freed.
+    const auto give_up = m_layer.world().now() + m_layer.limits().read;
+    segment_number gone;
+    do {
+        TRY(const auto leads, read_record<ledger::forward_record>(m_layer, ledger::key::forward(known->lineage, known->number)));
+        if (!leads || leads->to == gone) return false;
+        TRY(auto to, read_record<ledger::segment_record>(m_layer, ledger::key::segment(known->lineage, leads->to)));
+        if (to && (to->lineage != known->lineage || to->number != leads->to)) return damaged(*to, "is not where the ledger keeps it");
+        if (to) return m_segments.forward(ref, std::move(*to));
+        gone = leads->to;
+    } while (m_layer.world().now() < give_up);
+    return error(errc::timeout, "segment " + std::to_string(known->number.value) + " moves on faster than it can be followed");
 }
 
 }  // namespace cess::volume

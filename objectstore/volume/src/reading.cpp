@@ -5,8 +5,6 @@
 namespace cess::volume {
 namespace {
 
-constexpr int lookups_max = 8;
-
 struct plan {
     std::vector<layer::piece> pieces;
     std::vector<segment_table::location> keep;  // what the pieces point at
@@ -58,6 +56,10 @@ bool found_elsewhere(const plan& of, locator& where) {
     return any;
 }
 
+error nobody_knows(blob_id blob, std::uint64_t offset) {
+    return {errc::corrupt, "blob " + std::to_string(blob) + " at " + std::to_string(offset) + " names a segment that nobody knows"};
+}
+
 }  // namespace
 
 result<void> read_blob(const store& from, const segment_table& segments, locator& where, layer::layer& on, const layer::keyring& keys,
@@ -71,13 +73,21 @@ result<void> read_blob(const store& from, const segment_table& segments, locator
         std::ranges::fill(out.subspan(rest), std::byte{0});
         out = out.first(rest);
     }
-    std::vector<extent> named;
+    // However long its owner goes on moving what is read here, each look finds it a move later: only time ends this.
+    const auto give_up = on.world().now() + on.limits().read;
+    std::vector<extent> named, unknown;
     std::vector<segment_table::location> before;
     error failure;
-    for (int attempt = 0; attempt < lookups_max; ++attempt) {
+    for (;;) {
         TRY(auto extents, from.extents(blob, offset, offset + out.size()));
         auto todo = plan_read(extents, segments, where, keys, offset, out);
-        if (todo.stale) continue;
+        if (todo.stale) {
+            // The map lets go of a segment before the table does, so a map that still names it is wrong.
+            if (extents == unknown) return nobody_knows(blob, offset);
+            unknown = std::move(extents);
+            continue;
+        }
+        unknown.clear();
         if (todo.pieces.empty() && todo.failure.code == errc::ok) return {};
         // What was overwritten, or moved, meanwhile may be freed already; what still stands where it stood is really lost.
         if (failure.code != errc::ok && extents == named && todo.keep == before) {
@@ -91,11 +101,10 @@ result<void> read_blob(const store& from, const segment_table& segments, locator
             if (done) return {};
             failure = std::move(done).error();
         }
+        if (on.world().now() >= give_up) return failure;
         named = std::move(extents);
         before = std::move(todo.keep);
     }
-    if (failure.code != errc::ok) return failure;
-    return error(errc::corrupt, "blob " + std::to_string(blob) + " at " + std::to_string(offset) + " names a segment that nobody knows");
 }
 
 result<std::vector<range>> map_blob(const store& from, blob_id blob, std::uint64_t offset, std::uint64_t length) {
