@@ -8,6 +8,7 @@ cess_test(unit/volume_model_test volume_testing)
 set_tests_properties(unit/volume_model_test PROPERTIES TIMEOUT 1200)  # under sanitizers, beside others
 cess_test(unit/volume_cleaning_test volume_testing)
 cess_test(unit/volume_failure_test volume_testing)
+cess_test(unit/volume_opening_test volume_testing)
 cess_test(unit/volume_threads_test volume_testing)
 cess_test(unit/extent_cache_test volume_testing)
 target_include_directories(extent_cache_test PRIVATE ${PROJECT_SOURCE_DIR}/objectstore/volume/src)

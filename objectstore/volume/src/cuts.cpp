@@ -300,7 +300,8 @@ void engine::upkeep() {
 void engine::upkeep_step() {
     if (m_store->memtable_bytes() >= m_settings.memtable)
         if (auto flushed = flush_memtable(); !flushed && flushed.error().code != errc::timeout) return fail(flushed.error());
-    if (m_dropped.exchange(false))
+    // Clearing reads under the apply lock: not while what it reads may have to come from the network.
+    if (!m_store->incomplete() && m_dropped.exchange(false))
         if (auto cleared = clear_dropped(); !cleared && cleared.error().code != errc::canceled) return fail(cleared.error());
     const bool idle = [this] {
         const std::lock_guard lock(m_state_mutex);

@@ -107,6 +107,7 @@ result<void> engine::start() {
     m_upkeep = std::thread([this] { upkeep(); });
     m_holder->on_deposed([this](const error& why) { fail(why); });
     m_cleaner->run();
+    m_store->bring_rest();
     if (m_applied.load() != m_last_cut.load() || m_checkpointer->waiting()) (void)cut_head(true);
     reach(m_settings.crashes, crash_point::engine_started);
     return {};
@@ -236,6 +237,15 @@ result<void> engine::wait_for_room() {
     return {};
 }
 
+// While tables of the store are still to come: before the apply lock is held, which must not wait for the network.
+result<void> engine::bring_metadata(const change::edit& e) {
+    if (!m_store->incomplete() || e.kind == edit_kind::put || e.kind == edit_kind::erase) return {};
+    const auto length = e.kind == edit_kind::write ? e.data.size() : e.length;
+    if (e.kind == edit_kind::share) CHECK_OK(m_store->bring(e.from, e.from_offset, e.from_offset + length));
+    const bool to_the_end = e.kind == edit_kind::drop || length > blob_size_max - std::min(e.offset, blob_size_max);
+    return m_store->bring(e.blob, e.offset, to_the_end ? blob_size_max : e.offset + length);
+}
+
 result<void> engine::prepare(const change& what, prepared& out) {
     std::uint64_t data = 0;
     for (const auto& e : what.edits()) {
@@ -243,6 +253,7 @@ result<void> engine::prepare(const change& what, prepared& out) {
         if (e.kind == edit_kind::write && past_end(e.offset, e.data.size())) return error(errc::too_large, "write past 2^63-1 bytes");
         if (e.kind == edit_kind::share && (past_end(e.offset, e.length) || past_end(e.from_offset, e.length))) return error(errc::too_large, "share past 2^63-1 bytes");
         if (e.key.size() > user_key_max) return error(errc::too_large, "key of more than 64 KiB");
+        CHECK_OK(bring_metadata(e));
         data += e.data.size();
     }
     if (data) CHECK_OK(m_space->admit(data));

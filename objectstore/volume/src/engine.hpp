@@ -73,6 +73,7 @@ private:
 
     // writing
     [[nodiscard]] result<void> wait_for_room();
+    [[nodiscard]] result<void> bring_metadata(const change::edit& e);
     [[nodiscard]] result<void> prepare(const change& what, prepared& out);
     [[nodiscard]] result<sequence_number> commit(prepared& what);
     [[nodiscard]] result<void> check_limit(std::int64_t delta) const;  // REQUIRES: m_apply

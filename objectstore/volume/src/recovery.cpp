@@ -15,6 +15,16 @@ struct loaded {
     std::unique_ptr<segment_table> table;
 };
 
+store::options options_of(const settings& how, bool read_only) {
+    store::options out;
+    out.directory = how.directory + "/db";
+    out.cache = how.metadata_cache;
+    out.memtable = how.memtable;
+    out.table = how.metadata_table;
+    out.read_only = read_only;
+    return out;
+}
+
 // The store of a root, or an empty one, with its segment table; `own` gets a lineage index if it has none yet.
 result<loaded> load(const store::options& how, const root_manifest& manifest, std::optional<volume_id> own) {
     loaded out;
@@ -208,10 +218,10 @@ result<engine::opened> recover(layer::layer& on, const chain::account& who, cons
 
     CHECK_OK(empty_directory(how.directory));
     root_manifest manifest;
-    const store::options store_options{how.directory + "/db", how.metadata_cache, how.memtable, false};
+    auto store_options = options_of(how, false);
     if (out.start.root.manifest) {
         TRY(manifest, fetch_manifest(on, ring, out.start.root));
-        CHECK_OK(fetch_files(on, ring, manifest, store_options.directory));
+        TRY(store_options.remote, lay_out(on, ring, manifest, store_options.directory));
         out.start.files = manifest.files;
     }
     TRY(auto state, load(store_options, manifest, out.record.id));
@@ -304,9 +314,9 @@ result<std::unique_ptr<reader>> open_snapshot(layer::layer& on, const chain::acc
     TRY(auto view, wire::decode<ledger::view_record>(*proved.value));
     TRY(auto ring, layer::keyring::unwrap(who, view.keyring));
     CHECK_OK(empty_directory(how.directory));
-    const store::options options{how.directory + "/db", how.metadata_cache, how.memtable, true};
+    auto options = options_of(how, true);
     TRY(auto manifest, fetch_manifest(on, ring, view.at));
-    CHECK_OK(fetch_files(on, ring, manifest, options.directory));
+    TRY(options.remote, lay_out(on, ring, manifest, options.directory));
     TRY(auto state, load(options, manifest, std::nullopt));
     auto record = which;
     record.size = view.size;

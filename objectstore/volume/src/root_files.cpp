@@ -13,6 +13,8 @@ bool plain_file_name(const std::string& name) {
     return !name.empty() && name.size() < 256 && name != "." && name != ".." && name.find('/') == std::string::npos && name.find('\0') == std::string::npos;
 }
 
+}  // namespace
+
 result<void> write_whole(const std::string& path, byte_view content) {
     std::ofstream out(path, std::ios::binary | std::ios::trunc);
     out.write(reinterpret_cast<const char*>(content.data()), static_cast<std::streamsize>(content.size()));
@@ -36,8 +38,6 @@ result<bytes> fetch_file(layer::layer& on, const layer::keyring& keys, const sto
     if (crypto::sha256(content) != file.hash) return error(errc::corrupt, "file " + file.name + " of the root does not match its hash");
     return content;
 }
-
-}  // namespace
 
 result<bytes> read_whole(const std::string& path) {
     std::ifstream in(path, std::ios::binary | std::ios::ate);
@@ -70,18 +70,15 @@ result<root_manifest> fetch_manifest(layer::layer& on, const layer::keyring& key
     return std::move(*manifest);
 }
 
-result<void> fetch_files(layer::layer& on, const layer::keyring& keys, const root_manifest& of, const std::string& directory) {
+result<std::shared_ptr<remote_files>> lay_out(layer::layer& on, const layer::keyring& keys, const root_manifest& of, const std::string& directory) {
     CHECK_OK(empty_directory(directory));
-    for (const auto& file : of.files) {
+    for (const auto& file : of.files)
         if (!plain_file_name(file.name)) return error(errc::corrupt, "root with an impossible file name");
-        TRY(auto content, fetch_file(on, keys, file));
-        CHECK_OK(write_whole(directory + "/" + file.name, content));
-    }
     for (const auto& file : of.small) {
         if (!plain_file_name(file.name)) return error(errc::corrupt, "root with an impossible file name");
         CHECK_OK(write_whole(directory + "/" + file.name, file.content));
     }
-    return {};
+    return std::make_shared<remote_files>(directory, of.files, [&on, keys](const stored_file& file) { return fetch_file(on, keys, file); });
 }
 
 result<local_files> list_checkpoint(const std::string& directory) {

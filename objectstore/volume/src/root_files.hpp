@@ -1,14 +1,17 @@
-// The files of a root: brought here and verified when a volume is opened, stored as segments at a checkpoint.
+// The files of a root: brought here and verified when they are asked for, stored as segments at a checkpoint.
 #pragma once
 
 #include "reading.hpp"
+#include "remote_files.hpp"
 
 namespace cess::volume {
 
 // Reads and checks the manifest of a root that is not empty.
 [[nodiscard]] result<root_manifest> fetch_manifest(layer::layer& on, const layer::keyring& keys, const ledger::root& of);
-// Brings its files into `directory`, which is emptied first. Every file is checked against its hash.
-[[nodiscard]] result<void> fetch_files(layer::layer& on, const layer::keyring& keys, const root_manifest& of, const std::string& directory);
+// One table, whole and verified.
+[[nodiscard]] result<bytes> fetch_file(layer::layer& on, const layer::keyring& keys, const stored_file& file);
+// A fresh directory with the root's small files; its tables come when they are asked for. `on` must outlive what it answers.
+[[nodiscard]] result<std::shared_ptr<remote_files>> lay_out(layer::layer& on, const layer::keyring& keys, const root_manifest& of, const std::string& directory);
 [[nodiscard]] result<void> empty_directory(const std::string& directory);
 
 // A local checkpoint, read back.
@@ -18,5 +21,6 @@ struct local_files {
 };
 [[nodiscard]] result<local_files> list_checkpoint(const std::string& directory);
 [[nodiscard]] result<bytes> read_whole(const std::string& path);
+[[nodiscard]] result<void> write_whole(const std::string& path, byte_view content);
 
 }  // namespace cess::volume

@@ -1,5 +1,6 @@
 #include "store.hpp"
 
+#include "remote_files.hpp"
 #include "rocks.hpp"
 
 #include <rocksdb/cache.h>
@@ -23,7 +24,9 @@ public:
         const std::lock_guard lock(m_mutex);
         m_changed.notify_all();
     }
-    void OnBackgroundError(rocksdb::BackgroundErrorReason, rocksdb::Status* status) override {
+    void OnBackgroundError(rocksdb::BackgroundErrorReason why, rocksdb::Status* status) override {
+        // One that lacked a table is tried again; one that cannot be mended fails the next write.
+        if (why == rocksdb::BackgroundErrorReason::kCompaction) return;
         const std::lock_guard lock(m_mutex);
         m_failure = *status;
         m_changed.notify_all();
@@ -53,13 +56,15 @@ private:
 
 namespace {
 
+constexpr std::size_t brought_at_once_max = 100'000;  // extents
+
 rocksdb::Options rocks_options(const store::options& how) {
     rocksdb::Options o;
     o.create_if_missing = !how.read_only;
     o.write_buffer_size = how.memtable * 16;  // never reached: the engine switches memtables itself
     o.max_write_buffer_number = 4;
     o.arena_block_size = 256 * KiB;
-    o.target_file_size_base = 4 * MiB;  // what a compaction touches is uploaded again
+    o.target_file_size_base = how.table;
     o.max_bytes_for_level_base = 32 * MiB;
     o.level0_file_num_compaction_trigger = 6;
     o.level0_slowdown_writes_trigger = 64;  // writers hold the apply lock: RocksDB shall not make them sleep
@@ -82,6 +87,7 @@ rocksdb::Options rocks_options(const store::options& how) {
     t.format_version = 5;
     t.block_size = 8 * KiB;
     o.table_factory.reset(rocksdb::NewBlockBasedTableFactory(t));
+    o.skip_stats_update_on_db_open = how.remote != nullptr;  // it opens tables
     return o;
 }
 
@@ -90,6 +96,10 @@ rocksdb::Options rocks_options(const store::options& how) {
 result<std::unique_ptr<store>> store::open(const options& how) {
     std::unique_ptr<store> out(new store(how));
     auto o = rocks_options(how);
+    if (how.remote) {
+        out->m_env = rocksdb::NewCompositeEnv(how.remote);
+        o.env = out->m_env.get();
+    }
     out->m_listener = std::make_shared<flush_listener>();
     o.listeners.push_back(out->m_listener);
     rocksdb::DB* db = nullptr;
@@ -103,7 +113,23 @@ result<std::unique_ptr<store>> store::open(const options& how) {
 
 store::store(options how) : m_how(std::move(how)), m_hot_extents(m_how.cache / 3) {}
 
-store::~store() = default;
+store::~store() {
+    if (m_how.remote) m_how.remote->stop();
+}
+
+bool store::incomplete() const noexcept { return m_how.remote && m_how.remote->any_missing(); }
+
+void store::bring_rest() const {
+    if (m_how.remote) m_how.remote->bring_rest();
+}
+
+result<void> store::bring(blob_id blob, std::uint64_t offset, std::uint64_t end) const {
+    if (!incomplete()) return {};
+    constexpr auto chunk = extent_cache::chunk_size;
+    const auto last = end > blob_size_max - chunk ? end : (end + chunk - 1) / chunk * chunk;
+    CHECK_OK(extents(blob, offset / chunk * chunk, last, brought_at_once_max));
+    return {};
+}
 
 result<void> store::load_generations() {
     TRY(auto rows, scan(row::one(row::generation_kind), {}, SIZE_MAX, 1));

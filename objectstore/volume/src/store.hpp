@@ -13,6 +13,7 @@
 
 namespace rocksdb {
 class DB;
+class Env;
 class WriteBatchBase;
 class WriteBatch;
 class Iterator;
@@ -20,13 +21,17 @@ class Iterator;
 
 namespace cess::volume {
 
+class remote_files;
+
 class store {
 public:
     struct options {
         std::string directory;
         std::uint64_t cache = 48 * MiB;  // of blocks of the store; a third is for extents of hot places
         std::uint64_t memtable = 8 * MiB;
+        std::uint64_t table = 4 * MiB;  // bytes of a table; what a compaction touches is uploaded again
         bool read_only = false;
+        std::shared_ptr<remote_files> remote;  // tables that are not in the directory yet, if there are any
     };
     [[nodiscard]] static result<std::unique_ptr<store>> open(const options& how);
     ~store();
@@ -38,6 +43,12 @@ public:
     // Extents that overlap [offset, end), in order, not clipped; at most `limit`.
     [[nodiscard]] result<std::vector<extent>> extents(blob_id blob, std::uint64_t offset, std::uint64_t end, std::size_t limit = SIZE_MAX) const;
     [[nodiscard]] std::uint32_t generation(blob_id blob) const;
+    // Whether reading may still wait for the network, because a table is not here yet.
+    [[nodiscard]] bool incomplete() const noexcept;
+    // Brings what an edit of [offset, end) is going to read, so that it need not wait with the apply lock held.
+    [[nodiscard]] result<void> bring(blob_id blob, std::uint64_t offset, std::uint64_t end) const;
+    // What nobody asks for comes in the background from now on.
+    void bring_rest() const;
 
     // An iterator over rows of `kind` as they are now, that leaves no trace in the cache. For long walks.
     [[nodiscard]] std::unique_ptr<rocksdb::Iterator> walk(char kind) const;
@@ -69,6 +80,7 @@ private:
     options m_how;
     extent_cache m_hot_extents;
     std::shared_ptr<flush_listener> m_listener;
+    std::unique_ptr<rocksdb::Env> m_env;
     std::unique_ptr<rocksdb::DB> m_db;
     std::unique_ptr<cursor_pool> m_cursors;
     std::atomic<std::uint64_t> m_memtable_bytes{0};

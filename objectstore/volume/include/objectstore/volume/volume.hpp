@@ -143,6 +143,7 @@ struct settings {
     std::uint64_t buffers_max = 96 * MiB;             // of unfinished segments, in all; writers wait beyond
     std::uint64_t metadata_cache = 48 * MiB;          // RocksDB block cache
     std::uint64_t memtable = 8 * MiB;
+    std::uint64_t metadata_table = 4 * MiB;           // of the store's immutable files, which come when they are asked for
     std::uint64_t readahead = 8 * MiB;                // of one sequential stream, at most; 0: none
     std::uint64_t journal_checkpoint = 64 * MiB;      // journal bytes after which a checkpoint starts
     std::uint64_t journal_max = 1 * GiB;              // while consensus is down; then writers wait
