@@ -210,7 +210,7 @@ result<void> engine::create_snapshot(const std::string& name) {
         m_checkpointer->add(std::move(*made));
     }
     reach(m_settings.crashes, crash_point::snapshot_cut);
-    return m_journal->sync(at);
+    return m_journal->sync_stored(at);
 }
 
 void engine::snapshot_settled(const std::string& name, bool anchored) {
@@ -367,9 +367,13 @@ result<void> engine::close() {
         const std::lock_guard state(m_state_mutex);
         m_closing = left == 0 || !synced || !anchored || !role || (m_applied.load() == m_last_cut.load() && m_pending.empty());
     }
-    if (synced) synced = m_journal->sync(applied());  // of writers that came in between
+    if (synced) synced = m_journal->sync_stored(applied());  // of writers that came in between, and of what went behind
     if (!anchored) log::warn("volume", "closed before the last checkpoint was final, its journal holds the rest volume={} error={}", record().name, anchored.error().message());
     stop_threads();  // before the lease goes: nobody may append or store any more
+    if (m_local && synced)
+        if (auto cleared = m_local->clear_stored(); !cleared) log::warn("volume", "local journal's files stay error={}", cleared.error().message());
+    if (m_local && !synced && !m_local->empty())
+        synced = error(synced.error().code, synced.error().what + "; what is not at the miners is kept in " + m_settings.local_directory + " for when the volume is next opened on this machine");
     result<void> released;
     if (!m_has_failed) released = m_holder->release();
     {

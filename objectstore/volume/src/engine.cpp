@@ -51,7 +51,9 @@ engine::engine(layer::layer& on, const chain::account& who, settings how, metric
     const auto& record = *m_records.back();
     // However much waits before it, one wait ends.
     const auto sync_patience = on.limits().append * 2 + std::chrono::seconds(5);
-    m_journal = std::make_unique<journal>(*m_holder, journal::limits{m_settings.append_idle, on.limits().append, sync_patience, m_settings.crashes, m_settings.broken}, from.applied,
+    if (m_settings.acknowledge == durability::local) begin_local_journal(from.last, count);
+    const journal::limits pipeline{m_settings.append_idle, on.limits().append, sync_patience, m_settings.crashes, m_settings.broken};
+    m_journal = std::make_unique<journal>(*m_holder, journal::local_half{m_local.get(), m_behind.get()}, pipeline, from.applied,
                                           [this](const error& why) { fail(why); });
     buffer_pool::hooks hooks;
     hooks.put = [this, &record](segment_number number, byte_view content) {
@@ -74,7 +76,7 @@ engine::engine(layer::layer& on, const chain::account& who, settings how, metric
         if (m_table->stored(at)) m_journal->locate(buffer, at);
         reach(m_settings.crashes, crash_point::segment_located);
     };
-    hooks.durable = [this] { return m_journal->durable(); };
+    hooks.durable = [this] { return m_journal->stored(); };
     hooks.deposed = [this](const error& why) { fail(why); };
     m_pool = std::make_unique<buffer_pool>(*m_table, std::move(hooks),
                                            buffer_pool::limits{m_settings.segment_size, m_settings.buffers_max, m_settings.writer_patience},
@@ -97,6 +99,17 @@ engine::engine(layer::layer& on, const chain::account& who, settings how, metric
         m_last_cut = each.at.value;
         m_checkpointer->add(std::move(each));
     }
+}
+
+void engine::begin_local_journal(entry_name after, metrics& count) {
+    local::file_header header;
+    header.network = m_layer.ledger().trust().network();
+    header.volume = record().id;
+    header.term = m_holder->term();
+    header.after = after;
+    m_local = std::make_unique<local::log>(local_place(m_who, m_settings), header);
+    auto& waiting = count.make_gauge("cess_volume_local_bytes", "Journal bytes that are acknowledged locally and not at the miners yet.", label_of(record()));
+    m_behind = std::make_unique<write_behind>(*m_holder, *m_local, write_behind::limits{m_settings.local_bytes, m_settings.local_age}, waiting);
 }
 
 result<void> engine::start() {
@@ -132,6 +145,7 @@ void engine::stop_threads() {
     m_checkpointer->abandon();
     m_pool->abandon();
     m_journal->stop();
+    if (m_behind) m_behind->stop();
     m_cleaner->stop();
     if (m_upkeep.joinable()) m_upkeep.join();
     m_checkpointer->stop();

@@ -1,6 +1,6 @@
 // An open volume: the live head.
 //
-// Threads: callers; the pool's workers; the journal's and the checkpointer's thread; one for upkeep. Locks, outermost
+// Threads: callers; the pool's workers; the journal's, the write-behind's and the checkpointer's thread; one for upkeep. Locks, outermost
 // first: the role of the one who cuts (a flag) → m_apply → the pool's → the table's, the journal's. None is held
 // across I/O of the network; m_apply covers reads and writes of the local store, which give a change its place.
 #pragma once
@@ -28,6 +28,7 @@ public:
         std::vector<std::pair<std::shared_ptr<segment_buffer>, std::uint64_t>> replayed;  // with their lengths
         std::set<std::string> views;      // names taken
         sequence_number head;             // the ledger's head; behind start.root if a view was anchored last
+        entry_name last;                  // entry of the history, if it is not all in the root
     };
     engine(layer::layer& on, const chain::account& who, settings how, metrics& count, opened from);
     ~engine() override;  // without close(): as if the process had died
@@ -48,6 +49,7 @@ public:
     [[nodiscard]] result<void> sync() override { return sync(applied()); }
     [[nodiscard]] sequence_number applied() const noexcept override { return {m_applied.load()}; }
     [[nodiscard]] sequence_number durable() const noexcept override { return m_journal->durable(); }
+    [[nodiscard]] sequence_number durable_remotely() const noexcept override { return m_journal->stored(); }
     [[nodiscard]] bool confirmed() const noexcept override { return m_holder->confirmed(); }
     [[nodiscard]] result<void> create_snapshot(const std::string& name) override;
     [[nodiscard]] result<std::vector<snapshot_info>> snapshots() override;
@@ -63,6 +65,7 @@ private:
     struct prepared;  // a change with its places, ready to be applied
 
     // life
+    void begin_local_journal(entry_name after, metrics& count);
     void fail(const error& why);
     void stop_threads();
     void wake_upkeep();
@@ -97,6 +100,8 @@ private:
     std::unique_ptr<store> m_store;
     std::unique_ptr<segment_table> m_table;
     std::unique_ptr<key_holder> m_keys;
+    std::unique_ptr<local::log> m_local;      // durability::local
+    std::unique_ptr<write_behind> m_behind;
     std::unique_ptr<journal> m_journal;
     std::unique_ptr<buffer_pool> m_pool;
     std::unique_ptr<space> m_space;
@@ -148,6 +153,8 @@ private:
 // Takes the volume, brings its root and replays its history (recovery.cpp).
 [[nodiscard]] result<engine::opened> recover(layer::layer& on, const chain::account& who, const ledger::volume_record& which,
                                              const crypto::signing_key& session_key, const settings& how);
+// Where a volume's local journal is.
+[[nodiscard]] local::place local_place(const chain::account& who, const settings& how);
 // The two halves of a cut: under the apply lock, and without it.
 [[nodiscard]] result<void> begin_local_cut(store& state, segment_table& table, sequence_number at, cut& out);
 [[nodiscard]] result<void> finish_local_cut(store& state, cut& out);

@@ -21,45 +21,60 @@ std::uint64_t data_of(const applied_change& change) {
 
 }  // namespace
 
+// What became of the entries: acknowledged, or stored. Under the lock but for `upto`.
+struct journal::stage {
+    std::atomic<std::uint64_t> upto{0};  // sequence
+    std::uint64_t located = 0;           // count of locations
+    unsigned under_way = 0;
+    clock::time_point progress{};        // when an entry came, or the first one set out
+
+    void begin() {
+        if (under_way++ == 0) progress = clock::now();
+    }
+    void end(bool good, sequence_number last, std::uint64_t located_upto) {
+        --under_way;
+        if (!good) return;
+        progress = clock::now();
+        if (last.value > upto.load()) upto = last.value;
+        located = std::max(located, located_upto);
+    }
+    [[nodiscard]] bool silent(net::duration limit) const { return under_way > 0 && clock::now() - progress > limit; }
+};
+
 struct journal::shared {
     mutable std::mutex mutex;
-    std::condition_variable changed;    // durable, appended, the gathering role
+    std::condition_variable changed;    // the stages, appended, the gathering role
     std::condition_variable attention;  // of the thread that picks up what nobody waits for; it looks by itself now and then
     std::deque<applied_change> pending;
     std::uint64_t pending_bytes = 0;
     std::uint64_t pending_data = 0;
     std::vector<ledger::segment_record> locations;
     clock::time_point located_at{};               // of the oldest location
+    // The index of the entry behind each, once it is known; with a local journal, the count of entries before it.
     std::map<sequence_number, std::optional<entry_index>> divisions;
-    std::uint64_t located = 0, located_taken = 0, located_durable = 0;  // counts of locations
+    std::uint64_t located = 0, located_taken = 0;  // counts of locations
     sequence_number appended;
-    std::atomic<std::uint64_t> durable{0};
-    unsigned under_way = 0;
-    clock::time_point progress{};  // when an entry came back, or the first one set out
+    stage acknowledged, stored;
     bool gathering = false;
     bool stop = false;
     std::optional<error> failure;
 
-    void done(const result<void>& how, sequence_number last, std::uint64_t located_upto) {
+    void done(std::initializer_list<stage*> which, const result<void>& how, sequence_number last, std::uint64_t located_upto) {
         {
             const std::lock_guard lock(mutex);
-            --under_way;
             if (!how && !failure) failure = how.error();
-            if (how) progress = clock::now();
-            if (!failure && last.value > durable.load()) durable = last.value;
-            if (!failure) located_durable = std::max(located_durable, located_upto);
+            for (auto* each : which) each->end(!failure, last, located_upto);
         }
         changed.notify_all();
         if (!how) attention.notify_all();
     }
-    [[nodiscard]] bool silent(net::duration limit) const { return under_way > 0 && clock::now() - progress > limit; }
     [[nodiscard]] bool crowded() const { return pending_bytes > pending_bytes_max || pending_data > pending_data_max || pending.size() > pending_count_max; }
 };
 
-journal::journal(layer::session& to, limits with, sequence_number start, std::function<void(const error&)> failed)
-    : m_to(to), m_limits(with), m_failed(std::move(failed)), m_shared(std::make_shared<shared>()) {
+journal::journal(layer::session& to, local_half near, limits with, sequence_number start, std::function<void(const error&)> failed)
+    : m_to(to), m_near(near), m_limits(with), m_failed(std::move(failed)), m_shared(std::make_shared<shared>()) {
     m_shared->appended = start;
-    m_shared->durable = start.value;
+    m_shared->acknowledged.upto = m_shared->stored.upto = start.value;
     m_thread = std::thread([this] { run(); });
 }
 
@@ -97,7 +112,9 @@ void journal::locate(const std::shared_ptr<segment_buffer>& buffer, const ledger
     buffer->stored.store(true, std::memory_order_release);
 }
 
-sequence_number journal::durable() const noexcept { return {m_shared->durable.load()}; }
+sequence_number journal::durable() const noexcept { return {m_shared->acknowledged.upto.load()}; }
+
+sequence_number journal::stored() const noexcept { return {m_shared->stored.upto.load()}; }
 
 std::optional<error> journal::failure() const {
     const std::lock_guard lock(m_shared->mutex);
@@ -110,35 +127,53 @@ void journal::divide(sequence_number at) {
 }
 
 void journal::set_bases() {
-    for (auto& [at, base] : m_shared->divisions)
-        if (!base && at <= m_shared->appended) base = m_to.next_entry();
+    for (auto& [at, base] : m_shared->divisions) {
+        if (base || at > m_shared->appended) continue;
+        base = m_near.behind ? entry_index{m_entries} : m_to.next_entry();
+        if (m_near.behind) m_near.behind->note(m_entries);
+    }
 }
 
-result<void> journal::wait_step(std::unique_lock<std::mutex>& lock, clock::time_point since, bool gather_helps) {
+bool journal::may_gather(const stage& which) const {
+    const auto& s = *m_shared;
+    if (s.gathering || s.acknowledged.under_way >= depth_max || which.silent(m_limits.silence)) return false;
+    return !m_near.behind || !m_near.behind->full();
+}
+
+result<void> journal::wait_step(std::unique_lock<std::mutex>& lock, const stage& which, clock::time_point since, bool gather_helps) {
     auto& s = *m_shared;
     if (s.failure) return *s.failure;
     if (s.stop) return error(errc::canceled, "volume is closed");
-    const bool silent = s.silent(m_limits.silence);
-    if (gather_helps && !silent && !s.gathering && s.under_way < depth_max) {
+    if (gather_helps && may_gather(which)) {
         gather(lock, false);
         return {};
     }
+    // Where the local journal may not run further ahead, the miners are what everybody waits for.
+    const auto& slow = m_near.behind && m_near.behind->full() ? s.stored : which;
     const auto now = clock::now();
-    if (silent && now >= since + silence_grace)
+    if (slow.silent(m_limits.silence) && now >= since + silence_grace)
         return error(errc::timeout, "too few miners answer; what was written is kept, and stored when they are back");
     if (now >= since + m_limits.patience) return error(errc::timeout, "the journal does not answer");
     auto until = since + m_limits.patience;
-    if (s.under_way > 0) until = std::min(until, std::max(s.progress + m_limits.silence, since + silence_grace) + std::chrono::milliseconds(1));
+    if (slow.under_way > 0) until = std::min(until, std::max(slow.progress + m_limits.silence, since + silence_grace) + std::chrono::milliseconds(1));
     s.changed.wait_until(lock, until);
     return {};
 }
 
 result<void> journal::sync(sequence_number upto) {
     auto& s = *m_shared;
-    if (s.durable.load() >= upto.value) return {};
+    if (s.acknowledged.upto.load() >= upto.value) return {};
     const auto since = clock::now();
     std::unique_lock lock(s.mutex);
-    while (s.durable.load() < upto.value) CHECK_OK(wait_step(lock, since, s.appended < upto));
+    while (s.acknowledged.upto.load() < upto.value) CHECK_OK(wait_step(lock, s.acknowledged, since, s.appended < upto));
+    return {};
+}
+
+result<void> journal::sync_stored(sequence_number upto) {
+    auto& s = *m_shared;
+    const auto since = clock::now();
+    std::unique_lock lock(s.mutex);
+    while (s.stored.upto.load() < upto.value) CHECK_OK(wait_step(lock, s.stored, since, s.appended < upto));
     return {};
 }
 
@@ -147,12 +182,12 @@ result<void> journal::sync_locations() {
     const auto since = clock::now();
     std::unique_lock lock(s.mutex);
     const auto target = s.located;
-    while (s.located_durable < target) CHECK_OK(wait_step(lock, since, s.located_taken < target));
+    while (s.stored.located < target) CHECK_OK(wait_step(lock, s.stored, since, s.located_taken < target));
     return {};
 }
 
 result<entry_index> journal::base_after(sequence_number at) {
-    CHECK_OK(sync(at));
+    CHECK_OK(sync_stored(at));
     auto& s = *m_shared;
     const auto deadline = clock::now() + m_limits.patience;
     std::unique_lock lock(s.mutex);
@@ -161,8 +196,13 @@ result<entry_index> journal::base_after(sequence_number at) {
     set_bases();  // nobody appends meanwhile: appending takes the gathering role, which takes the lock
     const auto it = s.divisions.find(at);
     if (it == s.divisions.end() || !it->second) return error(errc::invalid, "journal has no division there");
-    const auto base = *it->second;
-    s.divisions.erase(it);
+    auto base = *it->second;
+    if (m_near.behind) {
+        lock.unlock();
+        TRY(base, m_near.behind->index_after(base.value, m_limits.patience));
+        lock.lock();
+    }
+    s.divisions.erase(at);
     return base;
 }
 
@@ -170,7 +210,7 @@ result<void> journal::relieve() {
     auto& s = *m_shared;
     const auto since = clock::now();
     std::unique_lock lock(s.mutex);
-    while (s.crowded()) CHECK_OK(wait_step(lock, since, true));
+    while (s.crowded()) CHECK_OK(wait_step(lock, s.acknowledged, since, true));
     return {};
 }
 
@@ -182,11 +222,10 @@ void journal::run() {
     while (!s.stop && !s.failure) {
         const auto old = clock::now() - half;
         const bool due = s.crowded() || (!s.pending.empty() && s.pending.front().when <= old) || (!s.locations.empty() && s.located_at <= old);
-        const bool silent = due && s.silent(m_limits.silence);
-        if (due && !silent && !s.gathering && s.under_way < depth_max)
+        if (due && may_gather(s.acknowledged))
             gather(lock, true);
         else
-            s.attention.wait_for(lock, due && !silent ? std::chrono::milliseconds(5) : half);
+            s.attention.wait_for(lock, due && !s.acknowledged.silent(m_limits.silence) ? std::chrono::milliseconds(5) : half);
     }
     if (!s.failure || s.stop) return;
     const auto why = *s.failure;
@@ -286,8 +325,10 @@ void journal::append(gathered&& what) {
         s.locations.clear();
         if (m_limits.broken.lose_locations) what.header.locations.clear();
         located = s.located_taken = s.located;
-        if (s.under_way++ == 0) s.progress = clock::now();
+        s.acknowledged.begin();
+        s.stored.begin();
     }
+    what.header.name = {m_to.term(), ++m_entries};
     std::uint64_t size = 0;
     for (const auto& run : what.payload) {
         what.header.payload.push_back({run.buffer->number(), run.offset, run.length});
@@ -302,12 +343,26 @@ void journal::append(gathered&& what) {
         to += run.length;
     }
     reach(m_limits.crashes, crash_point::entry_built);
-    if (m_limits.broken.sync_early && what.last.value > s.durable.load()) s.durable = what.last.value;
-    m_to.append(std::move(entry), [state = m_shared, last = what.last, located, crashes = m_limits.crashes](result<void> how) {
-        if (how) reach(crashes, crash_point::entry_acknowledged);
-        state->done(how, last, located);
-    });
+    if (m_limits.broken.sync_early && what.last.value > s.acknowledged.upto.load()) s.acknowledged.upto = what.last.value;
+    hand_on(std::move(entry), what.last, located);
     reach(m_limits.crashes, crash_point::entry_appended);
+}
+
+// To the miners; with a local journal, to that first. What the local disk refuses is acknowledged by the miners alone.
+void journal::hand_on(bytes entry, sequence_number last, std::uint64_t located) {
+    auto* crashes = m_limits.crashes;
+    const auto state = m_shared;
+    const bool kept = m_near.log && m_near.log->append(m_entries, entry).has_value();
+    auto stored = [state, last, located, kept, crashes](result<void> how) {
+        if (how && !kept) reach(crashes, crash_point::entry_acknowledged);
+        if (kept) state->done({&state->stored}, how, last, located);
+        else state->done({&state->stored, &state->acknowledged}, how, last, located);
+    };
+    if (m_near.behind) m_near.behind->send(std::move(entry), std::move(stored));
+    else m_to.append(std::move(entry), std::move(stored));
+    if (!kept) return;
+    reach(crashes, crash_point::entry_acknowledged);
+    state->done({&state->acknowledged}, {}, last, located);
 }
 
 }  // namespace cess::volume

@@ -2,6 +2,8 @@
 // docs/formats/volume.md has the layouts.
 #pragma once
 
+#include "entry_name.hpp"
+
 #include <objectstore/volume/volume.hpp>
 
 namespace cess::volume {
@@ -65,12 +67,13 @@ struct payload_run {
 // An entry: this, then the payload's bytes back to back. A location makes payload of its segment needless; payload
 // that a change needs stands in its entry or an earlier one.
 struct entry_header {
-    static constexpr std::uint8_t wire_version = 1;
+    static constexpr std::uint8_t wire_version = 2;
+    entry_name name;                                 // stays when a later term appends it again
     sequence_number first;                           // of changes[0]; the others follow one by one
     std::vector<ledger::segment_record> locations;   // of segments stored since the last entry
     std::vector<payload_run> payload;
     std::vector<bytes> changes;                      // encoded change_records
-    template <class S, class C> static void describe(S& s, C& c) { c(s.first, s.locations, s.payload, s.changes); }
+    template <class S, class C> static void describe(S& s, C& c) { c(s.name, s.first, s.locations, s.payload, s.changes); }
 };
 
 // ---- rows ------------------------------------------------------------------------------------------------

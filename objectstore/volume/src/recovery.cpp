@@ -2,6 +2,7 @@
 #include "rocks.hpp"
 
 #include "engine.hpp"
+#include "local_past.hpp"
 #include "root_files.hpp"
 
 #include <core/base/log.hpp>
@@ -91,6 +92,7 @@ public:
         entry_header header;
         in(header);
         if (in.failed()) return error(errc::corrupt, "journal entry that cannot be read");
+        m_last = header.name;
         for (const auto& at : header.locations) {
             if (at.lineage != m_own) return error(errc::corrupt, "journal entry names a foreign segment");
             (void)m_state.table->stored(at);
@@ -105,6 +107,7 @@ public:
     }
 
     sequence_number at() const { return m_at; }
+    entry_name last() const { return m_last; }
     std::vector<cut> take_cuts() { return std::move(m_cuts); }
     std::vector<std::pair<std::shared_ptr<segment_buffer>, std::uint64_t>> take_buffers() {
         std::vector<std::pair<std::shared_ptr<segment_buffer>, std::uint64_t>> out;
@@ -165,6 +168,7 @@ private:
     loaded& m_state;
     const volume_id m_own;
     sequence_number m_at;
+    entry_name m_last;
     const settings& m_how;
     std::unordered_map<segment_number, std::uint64_t, id_hash> m_lengths;
     std::vector<cut> m_cuts;
@@ -202,10 +206,62 @@ result<layer::layer::ownership> take(layer::layer& on, const chain::account& who
     return refused;
 }
 
+// Puts entries behind the history, and waits until the miners have them.
+result<void> append_all(layer::session& to, std::vector<bytes> entries, net::duration patience) {
+    struct shared {
+        std::mutex mutex;
+        std::condition_variable changed;
+        std::size_t left = 0;
+        std::optional<error> failure;
+    };
+    const auto state = std::make_shared<shared>();
+    state->left = entries.size();
+    for (auto& each : entries) {
+        (void)to.append(std::move(each), [state](result<void> how) {
+            {
+                const std::lock_guard lock(state->mutex);
+                --state->left;
+                if (!how && !state->failure) state->failure = how.error();
+            }
+            state->changed.notify_all();
+        });
+    }
+    std::unique_lock lock(state->mutex);
+    while (state->left && !state->failure)
+        if (const auto before = state->left; state->changed.wait_for(lock, patience) == std::cv_status::timeout && state->left == before)
+            return error(errc::timeout, "too few miners answer");
+    return state->failure ? result<void>(*state->failure) : result<void>();
+}
+
+// What an earlier process acknowledged on this machine alone becomes the end of the history, at the miners too, or is
+// set aside.
+result<void> recover_local(local::past& past, layer::session& to, const layer::deadlines& limits, replayer& history, engine::opened& out) {
+    local::history_end end;
+    end.last = history.last();
+    end.applied = history.at();
+    end.rooted = out.record.head.term;
+    auto missing = past.after(end);
+    for (const auto& entry : missing.entries) CHECK_OK(history.run(entry));
+    if (const auto count = missing.entries.size()) {
+        log::info("volume", "local journal replayed volume={} entries={} changes={}..{}", out.record.name, count, end.applied.value + 1, history.at().value);
+        if (auto stored = append_all(to, std::move(missing.entries), limits.append * 2); !stored)
+            return std::move(stored).error().with_context("store the local journal at the miners");
+    }
+    if (auto settled = past.settle(); !settled) log::warn("volume", "local journal's files stay volume={} error={}", out.record.name, settled.error().message());
+    return {};
+}
+
 }  // namespace
+
+local::place local_place(const chain::account& who, const settings& how) {
+    return {how.local_disk ? how.local_disk : &os::posix_file_system(), how.local_directory, who.wrapping};
+}
 
 result<engine::opened> recover(layer::layer& on, const chain::account& who, const ledger::volume_record& which,
                                const crypto::signing_key& session_key, const settings& how) {
+    if (how.acknowledge == durability::local) CHECK_OK(local_place(who, how).disk->make_directories(how.local_directory));
+    auto past = local::past::read(local_place(who, how), on.ledger().trust().network(), which.id);
+    if (!past) return std::move(past).error().with_context("read the local journal; without it what it alone holds is lost");
     TRY(auto owned, take(on, who, which.id, session_key, how));
     const auto began = std::chrono::steady_clock::now();
     engine::opened out;
@@ -238,6 +294,8 @@ result<engine::opened> recover(layer::layer& on, const chain::account& who, cons
         CHECK_OK(history.run(entry));
         bytes().swap(entry);
     }
+    CHECK_OK(recover_local(*past, *out.holder, on.limits(), history, out));
+    out.last = history.last();
     reach(how.crashes, crash_point::history_replayed);
     out.applied = history.at();
     out.cuts = history.take_cuts();
@@ -254,6 +312,7 @@ result<engine::opened> recover(layer::layer& on, const chain::account& who, cons
 result<std::unique_ptr<volume>> open(layer::layer& on, const chain::account& who, const ledger::volume_record& which,
                                      const crypto::signing_key& session_key, settings how, metrics& count) {
     if (how.directory.empty()) return error(errc::invalid, "open volume " + which.name + ": no working directory");
+    if (how.acknowledge == durability::local && how.local_directory.empty()) return error(errc::invalid, "open volume " + which.name + ": durability=local without a directory for it");
     if (how.segment_size < 64 * KiB || how.segment_size > segment_length_max) return error(errc::invalid, "segment size must be 64 KiB to 32 MiB");
     auto recovered = recover(on, who, which, session_key, how);
     if (!recovered) return std::move(recovered).error().with_context("open volume " + which.name);

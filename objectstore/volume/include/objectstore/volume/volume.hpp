@@ -7,6 +7,8 @@
 
 #include <objectstore/layer/layer.hpp>
 
+#include <core/os/file_system.hpp>
+
 #include <functional>
 #include <memory>
 #include <optional>
@@ -106,16 +108,19 @@ public:
     // Visible to every later read when it returns; durable only after sync. errc::no_space before anything is taken;
     // errc::read_only (with the reason) after a failure that cannot be repaired. Blocks while buffers are full.
     [[nodiscard]] virtual result<sequence_number> apply(const change& what) = 0;
-    // Everything applied up to `upto` is durable when it returns; sync() = everything applied before the call.
+    // Everything applied up to `upto` is durable when it returns, in the way of settings::acknowledge; sync() = everything
+    // applied before the call.
     [[nodiscard]] virtual result<void> sync(sequence_number upto) = 0;
     [[nodiscard]] virtual result<void> sync() = 0;
     [[nodiscard]] virtual sequence_number applied() const noexcept = 0;
     [[nodiscard]] virtual sequence_number durable() const noexcept = 0;
+    // What survives the loss of this machine: the same, but with durability::local what the miners have.
+    [[nodiscard]] virtual sequence_number durable_remotely() const noexcept { return durable(); }
     // Whether the journal's members have confirmed lately that nobody newer owns the volume. What is read while they have
     // not may be older than what a newer owner acknowledged: it is not for third parties.
     [[nodiscard]] virtual bool confirmed() const noexcept { return true; }
 
-    [[nodiscard]] virtual result<void> create_snapshot(const std::string& name) = 0;  // durable when it returns
+    [[nodiscard]] virtual result<void> create_snapshot(const std::string& name) = 0;  // durable remotely when it returns
     [[nodiscard]] virtual result<std::vector<snapshot_info>> snapshots() = 0;
     [[nodiscard]] virtual result<void> resize(std::uint64_t size) = 0;
     [[nodiscard]] virtual result<void> checkpoint() = 0;  // and wait until its root is final
@@ -138,6 +143,11 @@ struct mutations {
     bool forget_snapshots = false;        // a dead segment is said never to have lived
 };
 
+// What an acknowledgement promises. remote: any m miners and this machine may be lost. local: it is in a journal on this
+// machine's disk and on its way to the miners; if the machine's disk is lost, a prefix of what was acknowledged is there,
+// at most settings::local_bytes and local_age behind.
+enum class durability { remote, local };
+
 struct settings {
     std::uint64_t segment_size = 32 * MiB;
     std::uint64_t buffers_max = 96 * MiB;             // of unfinished segments, in all; writers wait beyond
@@ -154,6 +164,13 @@ struct settings {
     net::duration clean_look = std::chrono::seconds(1);  // how often that is looked at
     std::uint64_t clean_bandwidth = 64 * MiB;         // bytes a second it reads and stores; a fifth of it while users' I/O is under way
     std::string directory;                            // local working state; emptied by every open
+    durability acknowledge = durability::remote;
+    // Of this volume's local journal, and what an earlier process left there; nobody else uses it meanwhile. It need not
+    // exist. Empty: none, which durability::local does not allow.
+    std::string local_directory;
+    std::uint64_t local_bytes = 20 * MiB;             // acknowledged locally and not at the miners yet: beyond, flushes wait
+    net::duration local_age = std::chrono::seconds(30);  // of the oldest of it
+    os::file_system* local_disk = nullptr;            // of tests; null: the operating system's
     bool force = false;                               // take over without waiting for a silent owner
     std::string endpoint;                             // of the owner's control service
     crash_points* crashes = nullptr;                  // of tests

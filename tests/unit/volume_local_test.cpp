@@ -1,0 +1,433 @@
+// durability=local: what a flush promised from this machine's disk is there after a crash with that disk; without it,
+// a prefix is; and where somebody else has gone on, it is set aside and nothing of it is mixed in.
+#include <support/faulty_disk.hpp>
+#include <support/memory_layer.hpp>
+
+#include "local_past.hpp"
+
+#include <catch2/catch.hpp>
+
+using namespace cess;
+using support::memory_network;
+using test::faulty_disk;
+using namespace std::chrono_literals;
+
+namespace {
+
+const std::string where = "/local/v";
+
+volume::settings small(faulty_disk& disk, volume::durability how = volume::durability::local) {
+    volume::settings out;
+    out.segment_size = 64 * KiB;
+    out.buffers_max = 256 * KiB;
+    out.append_idle = 20ms;
+    out.checkpoint_idle = 10min;
+    out.writer_patience = 500ms;
+    out.acknowledge = how;
+    out.local_directory = where;
+    out.local_disk = &disk;
+    return out;
+}
+
+support::memory_options impatient() {
+    support::memory_options out;
+    out.append_deadline = 200ms;
+    return out;
+}
+
+std::unique_ptr<volume::volume> opened(memory_network& on, volume::settings how) {
+    auto out = on.open("v", std::move(how));
+    if (!out) FAIL(out.error().message());
+    return std::move(*out);
+}
+
+bytes key(std::uint64_t i) { return to_bytes("key" + std::to_string(i)); }
+
+result<sequence_number> put(volume::volume& in, std::uint64_t i, const std::string& value = "value") {
+    volume::change edit;
+    edit.put(key(i), to_bytes(value));
+    bytes data(3000, static_cast<std::byte>(i + 1));
+    edit.write(1, i * 3000, data);
+    return in.apply(edit);
+}
+
+bool has(volume::reader& in, std::uint64_t i, const std::string& value = "value") {
+    const auto found = in.get(key(i));
+    if (!found || !*found || **found != to_bytes(value)) return false;
+    bytes data(3000);
+    return in.read(1, i * 3000, data).has_value() && data == bytes(3000, static_cast<std::byte>(i + 1));
+}
+
+// How many of the keys 0, 1, … are there; fails if one is there behind one that is not.
+std::uint64_t prefix(volume::reader& in, std::uint64_t all) {
+    std::uint64_t there = 0;
+    while (there < all && has(in, there)) ++there;
+    for (auto i = there; i < all; ++i) CHECK_FALSE(in.get(key(i)).value().has_value());
+    return there;
+}
+
+void write_synced(volume::volume& in, std::uint64_t from, std::uint64_t to) {
+    for (auto i = from; i < to; ++i) {
+        REQUIRE(put(in, i).has_value());
+        const auto synced = in.sync();
+        if (!synced) FAIL(synced.error().message());
+    }
+}
+
+std::size_t set_aside(const faulty_disk& disk) {
+    const auto files = disk.files();
+    return static_cast<std::size_t>(std::count_if(files.begin(), files.end(), [](const auto& f) { return f.ends_with(".lost"); }));
+}
+
+std::vector<std::string> journals(const faulty_disk& disk) {
+    std::vector<std::string> out;
+    for (const auto& f : disk.files())
+        if (f.ends_with(".journal")) out.push_back(f);
+    return out;
+}
+
+// The machine loses its power: the owner dies, of the miners' entries `survivors` more than were acknowledged stay.
+void power_cut(memory_network& net, std::unique_ptr<volume::volume>& v, faulty_disk& disk, std::uint64_t survivors, std::uint64_t seed) {
+    net.crash(survivors);
+    disk.crash(seed);
+    v.reset();
+}
+
+}  // namespace
+
+TEST_CASE("what was acknowledged locally survives a power cut while the miners had nothing of it") {
+    for (std::uint64_t seed = 0; seed < 4; ++seed) {
+        memory_network net;
+        net.create_volume("v", ledger::volume_type::filesystem);
+        faulty_disk disk;
+        auto v = opened(net, small(disk));
+        write_synced(*v, 0, 3);
+        REQUIRE(v->checkpoint().has_value());
+        net.hold_appends(true);
+        write_synced(*v, 3, 20);
+        CHECK(v->durable() == v->applied());
+        CHECK(v->durable_remotely() < v->durable());
+        power_cut(net, v, disk, seed % 2 ? 5 : 0, seed);
+        net.hold_appends(false);
+        // Whatever the next owner asks for: the journal that is there counts.
+        v = opened(net, small(disk, seed < 2 ? volume::durability::local : volume::durability::remote));
+        CHECK(prefix(*v, 20) == 20);
+        CHECK(v->durable_remotely() == v->applied());
+        CHECK(set_aside(disk) == 0);
+        // It is at the miners now: the disk is not needed any more.
+        faulty_disk other;
+        net.crash(0);
+        v.reset();
+        v = opened(net, small(other));
+        CHECK(prefix(*v, 20) == 20);
+        REQUIRE(v->close().has_value());
+        CHECK(journals(other).empty());
+    }
+}
+
+TEST_CASE("if the disk is lost, a prefix of what was acknowledged is there") {
+    for (std::uint64_t survivors = 0; survivors < 12; survivors += 3) {
+        memory_network net;
+        net.create_volume("v", ledger::volume_type::filesystem);
+        faulty_disk disk, other;
+        auto v = opened(net, small(disk));
+        write_synced(*v, 0, 5);
+        for (int i = 0; i < 500 && v->durable_remotely() < v->applied(); ++i) std::this_thread::sleep_for(2ms);
+        REQUIRE(v->durable_remotely() == v->applied());
+        net.hold_appends(true);
+        write_synced(*v, 5, 25);
+        net.crash(survivors);
+        v.reset();
+        net.hold_appends(false);
+        v = opened(net, small(other));
+        const auto there = prefix(*v, 25);
+        CHECK(there >= 5);
+        CHECK(there <= 5 + survivors);
+        write_synced(*v, there, 25);
+        REQUIRE(v->checkpoint().has_value());
+        CHECK(prefix(*v, 25) == 25);
+    }
+}
+
+TEST_CASE("a journal that comes back after somebody else wrote is set aside, and its volume is theirs") {
+    const bool rooted = GENERATE(false, true);
+    const bool silent = GENERATE(false, true);  // they wrote nothing, but made a root
+    if (silent && !rooted) return;
+    memory_network net;
+    net.create_volume("v", ledger::volume_type::filesystem);
+    faulty_disk disk, other;
+    auto v = opened(net, small(disk));
+    write_synced(*v, 0, 5);
+    for (int i = 0; i < 500 && v->durable_remotely() < v->applied(); ++i) std::this_thread::sleep_for(2ms);
+    net.hold_appends(true);
+    write_synced(*v, 5, 10);
+    net.crash(0);
+    v.reset();
+    net.hold_appends(false);
+    v = opened(net, small(other, volume::durability::remote));
+    CHECK(prefix(*v, 10) == 5);
+    if (!silent) REQUIRE(put(*v, 5, "theirs").has_value());
+    REQUIRE(v->sync().has_value());
+    if (rooted) REQUIRE(v->checkpoint().has_value());
+    net.crash(0);
+    v.reset();
+    for (int again = 0; again < 2; ++again) {
+        v = opened(net, small(disk));
+        if (!silent) CHECK(has(*v, 5, "theirs"));
+        for (std::uint64_t i = silent ? 5 : 6; i < 10; ++i) CHECK_FALSE(v->get(key(i)).value().has_value());
+        CHECK(set_aside(disk) == 1);
+        REQUIRE(put(*v, 20).has_value());
+        REQUIRE(v->sync().has_value());
+        disk.crash(3);
+        net.crash(0);
+        v.reset();
+    }
+}
+
+TEST_CASE("crashes while a local journal is made remote lose nothing, however often") {
+    memory_network net(impatient());
+    net.create_volume("v", ledger::volume_type::filesystem);
+    faulty_disk disk;
+    auto v = opened(net, small(disk));
+    net.hold_appends(true);
+    write_synced(*v, 0, 12);
+    power_cut(net, v, disk, 2, 1);
+    for (std::uint64_t round = 0; round < 3; ++round) {
+        // The miners take some of it and fall silent; what they took survives in part.
+        auto v2 = net.open("v", small(disk));
+        CHECK_FALSE(v2.has_value());
+        net.crash(round * 2);
+        disk.crash(round);
+    }
+    net.hold_appends(false);
+    v = opened(net, small(disk));
+    CHECK(prefix(*v, 12) == 12);
+    net.hold_appends(true);
+    write_synced(*v, 12, 15);
+    power_cut(net, v, disk, 0, 9);
+    net.hold_appends(false);
+    v = opened(net, small(disk));
+    CHECK(prefix(*v, 15) == 15);
+    CHECK(set_aside(disk) == 0);
+}
+
+TEST_CASE("an unsynced tail that the disk tore is no damage, and what was acknowledged before it is there") {
+    for (std::uint64_t seed = 0; seed < 20; ++seed) {
+        faulty_disk disk;
+        REQUIRE(disk.make_directories(where).has_value());
+        const crypto::secret_key secret(bytes(32, std::byte{7}));
+        volume::local::file_header header;
+        header.volume = volume_id::from(bytes(16, std::byte{1}));
+        header.term = {3};
+        {
+            volume::local::log log({&disk, where, secret}, header);
+            REQUIRE(log.append(1, bytes(5000, std::byte{1})).has_value());
+            REQUIRE(log.append(2, bytes(100, std::byte{2})).has_value());
+            disk.fail_at(1, errc::io);  // the sync of the third
+            CHECK_FALSE(log.append(3, bytes(9000, std::byte{3})).has_value());
+            CHECK_FALSE(log.append(4, bytes(10, std::byte{4})).has_value());  // nothing, until the miners have it all
+        }
+        disk.crash(seed);
+        const auto content = os::read_file(disk, where + "/" + volume::local::file_name({3}, 1), 100 * MiB);
+        REQUIRE(content.has_value());
+        const auto parsed = volume::local::parse_file(secret, *content);
+        REQUIRE(parsed.has_value());
+        CHECK(parsed->entries.size() >= 2);
+        CHECK(parsed->entries.size() <= 3);
+        CHECK(parsed->entries[0] == bytes(5000, std::byte{1}));
+        CHECK(parsed->entries[1] == bytes(100, std::byte{2}));
+        CHECK_FALSE(parsed->damaged);
+    }
+}
+
+TEST_CASE("bits that turn are found: what stood before them is in the volume, the rest is kept aside") {
+    memory_network net;
+    net.create_volume("v", ledger::volume_type::filesystem);
+    faulty_disk disk;
+    auto v = opened(net, small(disk));
+    net.hold_appends(true);
+    write_synced(*v, 0, 8);
+    power_cut(net, v, disk, 0, 1);
+    net.hold_appends(false);
+    REQUIRE(journals(disk).size() == 1);
+    REQUIRE(disk.flip(journals(disk)[0], volume::local::records_at + 3 * 4096));
+    v = opened(net, small(disk));
+    const auto there = prefix(*v, 8);
+    CHECK(there > 0);
+    CHECK(there < 8);
+    CHECK(set_aside(disk) == 1);
+    write_synced(*v, there, 8);
+    REQUIRE(v->close().has_value());
+}
+
+TEST_CASE("a disk that fails never acknowledges: the miners do, or the flush fails") {
+    const bool miners = GENERATE(true, false);
+    memory_network net(impatient());
+    net.create_volume("v", ledger::volume_type::filesystem);
+    faulty_disk disk;
+    auto v = opened(net, small(disk));
+    write_synced(*v, 0, 3);
+    disk.fail_at(0, miners ? errc::no_space : errc::io);
+    if (!miners) net.hold_appends(true);
+    REQUIRE(put(*v, 3).has_value());
+    const auto synced = v->sync();
+    CHECK(disk.fault_met());
+    CHECK(synced.has_value() == miners);
+    if (miners) CHECK(v->durable_remotely() == v->applied());
+    net.hold_appends(false);
+    for (int i = 0; i < 60 && !v->sync(); ++i) {}
+    write_synced(*v, 4, 8);
+    CHECK(v->durable_remotely() == v->applied());
+    power_cut(net, v, disk, 0, 5);
+    v = opened(net, small(disk));
+    CHECK(prefix(*v, 8) == 8);
+}
+
+TEST_CASE("wherever the process dies at its disk, what it acknowledged is there") {
+    for (std::uint64_t at = 0; at < 14; ++at) {
+        memory_network net(impatient());
+        net.create_volume("v", ledger::volume_type::filesystem);
+        faulty_disk disk;
+        auto v = opened(net, small(disk));
+        net.hold_appends(true);
+        disk.die_at(at);
+        std::uint64_t acknowledged = 0, written = 0;
+        for (; written < 8; ++written) {
+            REQUIRE(put(*v, written).has_value());
+            if (!v->sync()) break;
+            acknowledged = written + 1;
+        }
+        net.crash(at % 3);
+        v.reset();
+        disk.crash(at);
+        net.hold_appends(false);
+        v = opened(net, small(disk));
+        CHECK(prefix(*v, 8) >= acknowledged);
+        CHECK(set_aside(disk) == 0);
+    }
+}
+
+TEST_CASE("the local journal runs ahead of the miners by so many bytes, and so long, and no further") {
+    memory_network net(impatient());
+    net.create_volume("v", ledger::volume_type::filesystem);
+    faulty_disk disk;
+    auto how = small(disk);
+    const bool by_age = GENERATE(false, true);
+    if (by_age) how.local_age = 100ms;
+    else how.local_bytes = 64 * KiB;
+    auto v = opened(net, how);
+    net.hold_appends(true);
+    std::uint64_t acknowledged = 0;
+    result<void> synced;
+    for (; acknowledged < 200; ++acknowledged) {
+        REQUIRE(put(*v, acknowledged).has_value());
+        synced = v->sync();
+        if (!synced) break;
+        if (by_age) std::this_thread::sleep_for(20ms);
+    }
+    REQUIRE_FALSE(synced.has_value());
+    CHECK(synced.error().code == errc::timeout);
+    CHECK(acknowledged >= 2);
+    CHECK(acknowledged <= 30);
+    net.hold_appends(false);
+    for (int i = 0; i < 60 && !v->sync(); ++i) {}
+    REQUIRE(v->sync().has_value());
+    write_synced(*v, acknowledged + 1, acknowledged + 40);
+    CHECK(prefix(*v, 300) == acknowledged + 40);
+}
+
+TEST_CASE("snapshots, checkpoints and a clean end wait for the miners") {
+    memory_network net(impatient());
+    net.create_volume("v", ledger::volume_type::filesystem);
+    faulty_disk disk;
+    auto v = opened(net, small(disk));
+    net.hold_appends(true);
+    write_synced(*v, 0, 4);
+    const auto root = net.record("v").head.sequence;
+    SECTION("a snapshot") {
+        CHECK(v->create_snapshot("s").error().code == errc::timeout);
+        net.hold_appends(false);
+        REQUIRE(v->checkpoint().has_value());
+        const auto s = net.open_snapshot("v", "s");
+        REQUIRE(s.has_value());
+        CHECK(prefix(**s, 4) == 4);
+    }
+    SECTION("a checkpoint") {
+        CHECK_FALSE(v->checkpoint().has_value());
+        CHECK(net.record("v").head.sequence == root);
+        net.hold_appends(false);
+        REQUIRE(v->checkpoint().has_value());
+        CHECK(net.record("v").head.sequence == v->applied());
+        write_synced(*v, 4, 9);
+        power_cut(net, v, disk, 0, 1);
+        v = opened(net, small(disk));
+        CHECK(prefix(*v, 9) == 9);
+    }
+    SECTION("the end") {
+        const auto closed = v->close();
+        REQUIRE_FALSE(closed.has_value());
+        CHECK(closed.error().what.find(where) != std::string::npos);
+        v.reset();
+        net.crash(0);
+        net.hold_appends(false);
+        v = opened(net, small(disk));
+        CHECK(prefix(*v, 4) == 4);
+        REQUIRE(v->close().has_value());
+        CHECK(journals(disk).empty());
+    }
+}
+
+TEST_CASE("roots between local entries let go of what they hold, and of nothing else") {
+    memory_network net;
+    net.create_volume("v", ledger::volume_type::filesystem);
+    faulty_disk disk;
+    auto v = opened(net, small(disk));
+    std::uint64_t written = 0;
+    for (std::uint64_t round = 0; round < 6; ++round) {
+        write_synced(*v, written, written + 7);
+        REQUIRE(v->checkpoint().has_value());
+        net.hold_appends(round % 2 == 0);
+        write_synced(*v, written + 7, written + 7 + round);
+        written += 7 + round;
+        power_cut(net, v, disk, round, round);
+        net.hold_appends(false);
+        v = opened(net, small(disk));
+        CHECK(prefix(*v, written) == written);
+        CHECK(set_aside(disk) == 0);
+    }
+}
+
+TEST_CASE("files of the local journal go when the miners have what is in them") {
+    faulty_disk disk;
+    REQUIRE(disk.make_directories(where).has_value());
+    const crypto::secret_key secret(bytes(32, std::byte{7}));
+    volume::local::file_header header;
+    header.term = {2};
+    volume::local::log log({&disk, where, secret}, header, 64 * KiB);
+    for (std::uint64_t i = 1; i <= 40; ++i) REQUIRE(log.append(i, bytes(10 * KiB, std::byte{1})).has_value());
+    CHECK(journals(disk).size() > 5);
+    log.stored(39);
+    CHECK(journals(disk).size() == 1);
+    REQUIRE(log.clear_stored().has_value());
+    CHECK(journals(disk).size() == 1);
+    log.stored(40);
+    REQUIRE(log.clear_stored().has_value());
+    CHECK(journals(disk).empty());
+    REQUIRE(log.append(41, bytes(10, std::byte{1})).has_value());
+    CHECK(journals(disk) == std::vector<std::string>{where + "/" + volume::local::file_name({2}, 41)});
+}
+
+TEST_CASE("a header that was never finished is nothing, one that rotted is not") {
+    volume::local::file_header header;
+    header.term = {9};
+    const crypto::secret_key secret(bytes(32, std::byte{7}));
+    auto file = volume::local::encode_header(header);
+    CHECK(volume::local::parse_file(secret, file).value().entries.empty());
+    file[20] ^= std::byte{1};
+    CHECK(volume::local::parse_file(secret, file).error().code == errc::not_found);
+    CHECK(volume::local::parse_file(secret, {}).error().code == errc::not_found);
+    append(file, bytes(100, std::byte{1}));
+    CHECK(volume::local::parse_file(secret, file).error().code == errc::corrupt);
+    CHECK(volume::local::is_file_name(volume::local::file_name({9}, 77)));
+    CHECK_FALSE(volume::local::is_file_name(volume::local::file_name({9}, 77) + ".lost"));
+}
