@@ -105,6 +105,7 @@ result<void> exports::attach(slot& what) {
     how.expected = ledger::volume_type::block;
     how.read_only = !target.snapshot.empty();
     how.force = m_options.force;
+    how.durability = m_options.durability;
     TRY(what.attached, m_runtime->attach(target, how));
     if (!named.since.empty()) {
         TRY(what.base, m_runtime->attach({target.name, named.since}, how));

@@ -67,6 +67,8 @@ int config(const char* key, const char* value) {
             const int on = nbdkit_parse_bool(value);
             if (on < 0) return error(errc::invalid, "force=" + std::string(value) + ": expected true or false");
             g_options.force = on != 0;
+        } else if (name == "durability") {
+            TRY(g_options.durability, client::parse_durability(value));
         } else {
             return error(errc::invalid, "unknown parameter \"" + std::string(name) + "\"; see nbdkit cess --help");
         }
@@ -210,6 +212,7 @@ constexpr char help[] =
     "volume=VOLUME[@SNAPSHOT]  The block volume to serve; without it the client's export name chooses.\n"
     "                          VOLUME@OLD..NEW: the snapshot NEW, with what changed since OLD as its data.\n"
     "conf=FILE                 Configuration ($CESS_CONF, ~/.config/cess/client.toml, /etc/cess/client.toml).\n"
+    "durability=HOW            What a flush waits for: remote (default), enough miners to lose this machine; local, its disk.\n"
     "force=BOOL                Take the volume over without waiting for a silent owner (default false).";
 
 nbdkit_plugin make_plugin() noexcept {

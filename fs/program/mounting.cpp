@@ -90,6 +90,7 @@ result<void> mount_volume(const options& how, std::unique_ptr<run_file>& running
     as.expected = ledger::volume_type::filesystem;
     as.read_only = !what.snapshot.empty();
     as.force = how.force;
+    as.durability = how.durability;
     TRY(const auto attached, network->attach(what, as));
     auto served = serve(how, memory, *attached, running, report);
     auto detached = attached->detach();

@@ -24,6 +24,7 @@ constexpr std::array own_words{
     word{"attr-timeout", "SECONDS", "how long the kernel may trust attributes (default 3600)"},
     word{"entry-timeout", "SECONDS", "how long the kernel may trust names (default 3600)"},
     word{"log", "FILE", "where the daemon writes its log (default: in the configured directory)"},
+    word{"durability", "HOW", "what fsync waits for: remote (default), miners enough to lose this machine; local, its disk"},
     word{"force", "", "take the volume from an owner that is silent, without waiting"},
 };
 
@@ -51,6 +52,8 @@ result<void> set_valued(options& to, std::string_view name, std::string_view val
     if (value.empty()) return error(errc::invalid, "option " + std::string(name) + " wants a value: " + std::string(name) + "=…");
     if (name == "conf") {
         to.conf = value;
+    } else if (name == "durability") {
+        TRY(to.durability, client::parse_durability(value));
     } else if (name == "log") {
         to.log_file = value;
     } else if (name == "attr-timeout") {

@@ -1,7 +1,7 @@
 // cessfs' command line, in mount(8)'s words.
 #pragma once
 
-#include <core/base/bytes.hpp>
+#include <objectstore/client/client.hpp>
 
 #include <chrono>
 #include <string>
@@ -15,6 +15,7 @@ struct options {
     bool help = false, version = false;
     bool foreground = false, debug = false;
     bool read_only = false, allow_other = false, access_times = true, force = false;
+    volume::durability durability = volume::durability::remote;
     std::uint64_t cache_size = 0;  // 0: as configured
     double entry_timeout = 3600, attr_timeout = 3600;  // seconds
     std::vector<std::string> words;  // for the kernel

@@ -86,11 +86,11 @@ serve() {
 }
 uri() { printf 'nbd+unix:///%s?socket=%s' "${2-}" "$1"; }
 
-# gateway: runs cess-gateway on a free port; sets gateway_pid and endpoint.
+# start_gateway [OPTIONS...]: runs cess-gateway on a free port; sets gateway_pid and endpoint.
 start_gateway() {
     local port i
     port=$(free_port)
-    cess-gateway --listen "127.0.0.1:$port" >> "$work/gateway.log" 2>&1 &
+    cess-gateway --listen "127.0.0.1:$port" "$@" >> "$work/gateway.log" 2>&1 &
     gateway_pid=$!
     pids+=("$gateway_pid")
     endpoint=http://127.0.0.1:$port

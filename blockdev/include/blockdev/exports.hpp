@@ -25,6 +25,7 @@ struct export_options {
     std::string volume;  // as parse_export() takes it; empty: the client's export name chooses
     std::string conf;    // path of the configuration
     bool force = false;  // take volumes over without waiting for a silent owner
+    volume::durability durability = volume::durability::remote;  // what a flush waits for
     limiter::time_source time = limiter::real_time();  // of requests that the volume's limits hold back
 };
 

@@ -1,5 +1,7 @@
 #include "runtime.hpp"
 
+#include <core/os/file_system.hpp>
+
 namespace cess::client {
 
 namespace {
@@ -26,8 +28,9 @@ term_number term_of(const ledger::volume_record& r) { return r.leases.empty() ? 
 
 class head_attachment final : public attachment {
 public:
-    head_attachment(owner_service& owner, memory_budget::share memory, std::unique_ptr<working_directory> files, std::unique_ptr<volume::volume> data)
-        : m_owner(owner), m_id(data->record().id), m_memory(std::move(memory)), m_files(std::move(files)), m_data(std::move(data)),
+    head_attachment(owner_service& owner, memory_budget::share memory, std::unique_ptr<working_directory> files, std::unique_ptr<os::directory_lock> local,
+                    std::unique_ptr<volume::volume> data)
+        : m_owner(owner), m_id(data->record().id), m_memory(std::move(memory)), m_files(std::move(files)), m_local(std::move(local)), m_data(std::move(data)),
           m_owned(std::make_shared<owned_volume>(*m_data, term_of(m_data->record()))) {
         m_owner.opened(m_id, m_owned);
     }
@@ -57,10 +60,31 @@ private:
     const volume_id m_id;
     memory_budget::share m_memory;
     std::unique_ptr<working_directory> m_files;
+    std::unique_ptr<os::directory_lock> m_local;  // of the local journal
     std::unique_ptr<volume::volume> m_data;
     std::shared_ptr<owned_volume> m_owned;
     bool m_gone = false;
 };
+
+result<volume::durability> parse_durability(std::string_view text) {
+    if (text == "remote") return volume::durability::remote;
+    if (text == "local") return volume::durability::local;
+    return error(errc::invalid, "durability is remote or local, not \"" + std::string(text) + "\"");
+}
+
+namespace {
+
+// A process that hangs may still acknowledge into its local journal: it must be gone before that is read.
+result<std::unique_ptr<os::directory_lock>> lock_local_journal(const std::string& directory, const std::string& volume, volume::durability how) {
+    auto& disk = os::posix_file_system();
+    if (how == volume::durability::remote && !disk.exists(directory)) return std::unique_ptr<os::directory_lock>();
+    CHECK_OK(disk.make_directories(directory));
+    auto lock = os::directory_lock::take(directory);
+    if (!lock && lock.error().code == errc::busy) return error(errc::busy, "local journal of volume " + volume + ": " + lock.error().what + "; end that first");
+    return lock;
+}
+
+}  // namespace
 
 result<std::unique_ptr<attachment>> runtime_implementation::attach(const volume::target& what, attach_options how) {
     m_disk_tier.open_behind(m_cache, m_world.random(), m_count);
@@ -96,13 +120,16 @@ result<std::unique_ptr<attachment>> runtime_implementation::attach_head(const le
     } held{&m_owner, record.id};
     TRY(auto files, working_directory::make(volumes_directory(), record.id, m_world.random()));
     volume::settings how;
+    how.acknowledge = options.durability;
+    how.local_directory = m_config.directory + "/local/" + record.id.hex();
+    TRY(auto local, lock_local_journal(how.local_directory, record.name, how.acknowledge));
     memory.apply(how);
     how.directory = files->state();
     how.force = options.force;
     how.endpoint = endpoint;
     TRY(auto data, volume::open(*m_layer, m_account, record, m_identity, how, m_count));
     held.of = nullptr;
-    return std::unique_ptr<attachment>(std::make_unique<head_attachment>(m_owner, std::move(memory), std::move(files), std::move(data)));
+    return std::unique_ptr<attachment>(std::make_unique<head_attachment>(m_owner, std::move(memory), std::move(files), std::move(local), std::move(data)));
 }
 
 }  // namespace cess::client

@@ -49,7 +49,7 @@ struct file_keys {
 
     toml::schema schema(client::config& c) {
         toml::schema s;
-        s.text("directory", c.directory, "working state of attached volumes; nothing in it is needed after a crash");
+        s.text("directory", c.directory, "working state of attached volumes; after a crash only `local` in it is needed, the journals of durability=local");
         s.text("account", c.account_file, "the account's key, without which its volumes cannot be read");
         s.text("genesis", genesis, "the network's genesis, encoded, in hexadecimal");
         s.texts("validators", validators, "consensus nodes, each ID@HOST:PORT");

@@ -35,7 +35,9 @@ public:
         // The engine's bounds within this share.
         void apply(volume::settings& to) const {
             const auto whole = [](std::uint64_t n) { return std::max(n / MiB, std::uint64_t{1}) * MiB; };
-            to.buffers_max = whole(m_size * 5 / 8);
+            const bool local = to.acknowledge == volume::durability::local;
+            to.local_bytes = whole(m_size / 8);
+            to.buffers_max = whole(m_size * (local ? 4 : 5) / 8);
             to.segment_size = std::min<std::uint64_t>(32 * MiB, whole(to.buffers_max / 3));
             to.metadata_cache = whole(m_size * 5 / 16);
             to.memtable = std::min<std::uint64_t>(8 * MiB, whole(m_size / 16));

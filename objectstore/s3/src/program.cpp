@@ -59,6 +59,10 @@ const std::vector<option>& options() {
              TRY(to.gateway.buckets_max, number(v, 256));
              return {};
          }},
+        {"--durability", "HOW", "what a 2xx waits for: remote (default) or local, this disk", [](arguments& to, std::string_view v) -> result<void> {
+             TRY(to.durability, client::parse_durability(v));
+             return {};
+         }},
         {"--tls-cert", "FILE", "serve HTTPS with this PEM certificate chain", [](arguments& to, std::string_view v) -> result<void> {
              to.gateway.tls_certificate = v;
              return {};
@@ -111,7 +115,7 @@ result<void> serve(arguments with, const sigset_t& until) {
     TRY(auto runtime, client::runtime::start(std::move(config)));
     const auto key = client::s3_key_of(runtime->account());
     with.gateway.keys = {access_key{key.access, key.secret}};
-    const auto buckets = make_store(*runtime);
+    const auto buckets = make_store(*runtime, with.durability);
     net::real_env world(2);
     TRY(auto gateway, gateway::start(world, *buckets, with.gateway, runtime->count()));
     TRY(auto scraped, serve_metrics(world, runtime->count(), with.metrics));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <objectstore/s3/gateway.hpp>
+#include <objectstore/volume/volume.hpp>
 
 #include <optional>
 #include <string>
@@ -12,6 +13,7 @@ struct arguments {
     gateway_settings gateway;
     std::string configuration;  // --conf
     std::string metrics;        // HOST:PORT, empty: none
+    volume::durability durability = volume::durability::remote;
     bool help = false;
 };
 

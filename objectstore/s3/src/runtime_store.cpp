@@ -20,7 +20,7 @@ private:
 
 class runtime_store final : public store {
 public:
-    explicit runtime_store(client::runtime& on) : m_runtime(on) {}
+    runtime_store(client::runtime& on, volume::durability how) : m_runtime(on), m_durability(how) {}
 
     result<std::vector<bucket_info>> list() override {
         TRY(const auto volumes, m_runtime.volumes());
@@ -49,16 +49,18 @@ public:
         client::attach_options how;
         how.expected = ledger::volume_type::bucket;
         how.read_only = !snapshot.empty();
+        how.durability = m_durability;
         TRY(auto attached, m_runtime.attach(volume::target{name, snapshot}, how));
         return std::unique_ptr<attached_bucket>(std::make_unique<runtime_bucket>(std::move(attached)));
     }
 
 private:
     client::runtime& m_runtime;
+    const volume::durability m_durability;
 };
 
 }  // namespace
 
-std::unique_ptr<store> make_store(client::runtime& on) { return std::make_unique<runtime_store>(on); }
+std::unique_ptr<store> make_store(client::runtime& on, volume::durability how) { return std::make_unique<runtime_store>(on, how); }
 
 }  // namespace cess::s3

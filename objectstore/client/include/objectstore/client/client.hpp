@@ -29,7 +29,10 @@ struct attach_options {
     std::optional<ledger::volume_type> expected;
     bool read_only = false;  // of a head: refused until sharing is built; of a snapshot: always so
     bool force = false;      // take over without waiting for a silent owner
+    volume::durability durability = volume::durability::remote;
 };
+// "remote" or "local", the value of every face's option. errc::invalid says so.
+[[nodiscard]] result<volume::durability> parse_durability(std::string_view text);
 
 // One attached volume or snapshot. While it is attached for writing, this process answers for it at the lease's
 // endpoint: alive, snapshot, resize, release (so that `cess snapshot create` works on a mounted volume).

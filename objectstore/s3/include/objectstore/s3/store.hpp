@@ -38,6 +38,6 @@ public:
     [[nodiscard]] virtual result<std::unique_ptr<attached_bucket>> attach(const std::string& name, const std::string& snapshot) = 0;
 };
 
-[[nodiscard]] std::unique_ptr<store> make_store(client::runtime& on);
+[[nodiscard]] std::unique_ptr<store> make_store(client::runtime& on, volume::durability how);
 
 }  // namespace cess::s3
