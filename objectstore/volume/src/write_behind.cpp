@@ -8,6 +8,8 @@ namespace {
 // Below the session's own bounds, so that an append never waits there.
 constexpr std::uint64_t under_way_bytes_max = 32 * MiB;
 constexpr std::uint64_t under_way_max = 192;
+constexpr auto linger = std::chrono::milliseconds(25);  // of an entry, for others to come along
+constexpr std::uint64_t linger_bytes = 1 * MiB;
 constexpr auto look_period = std::chrono::milliseconds(500);
 
 }  // namespace
@@ -31,15 +33,18 @@ void write_behind::stop() {
 
 void write_behind::send(bytes entry, completion done) {
     auto& s = *m_shared;
+    bool wake = false;
     {
         const std::lock_guard lock(s.mutex);
         ++s.taken;
         s.bytes += entry.size();
         s.unstored.emplace_back(clock::now(), entry.size());
-        s.queue.push_back({std::move(entry), std::move(done)});
+        s.queued += entry.size();
+        s.queue.push_back({std::move(entry), std::move(done), clock::now()});
         s.lag->set(static_cast<std::int64_t>(s.bytes));
+        wake = s.queue.size() == 1 || s.queued >= linger_bytes;
     }
-    s.changed.notify_all();
+    if (wake) s.changed.notify_all();
 }
 
 bool write_behind::full() const {
@@ -95,6 +100,8 @@ void write_behind::send_next(std::unique_lock<std::mutex>& lock) {
     const auto size = next.entry.size();
     const auto number = s.sent;
     s.under_way_bytes += size;
+    s.queued -= size;
+    --m_burst;
     s.sending = true;
     lock.unlock();
     const auto index = m_to.append(std::move(next.entry), [state = m_shared, size, done = std::move(next.done)](result<void> how) {
@@ -120,21 +127,31 @@ void write_behind::send_next(std::unique_lock<std::mutex>& lock) {
     s.changed.notify_all();
 }
 
+bool write_behind::room() const {
+    const auto& s = *m_shared;
+    const auto under_way = s.sent - s.stored;
+    return under_way == 0 || (under_way < under_way_max && s.under_way_bytes + s.queue.front().entry.size() <= under_way_bytes_max);
+}
+
 void write_behind::run() {
     auto& s = *m_shared;
     std::unique_lock lock(s.mutex);
     while (!s.stop) {
-        const auto under_way = s.sent - s.stored;
-        const bool room = under_way == 0 || (under_way < under_way_max && s.under_way_bytes + (s.queue.empty() ? 0 : s.queue.front().entry.size()) <= under_way_bytes_max);
-        if (!s.failed && !s.queue.empty() && room) {
-            send_next(lock);
-            continue;
+        auto until = clock::now() + look_period;
+        if (!s.failed && !s.queue.empty()) {
+            const auto due = s.queue.front().came + linger;
+            if (m_burst == 0 && (s.queued >= linger_bytes || clock::now() >= due)) m_burst = s.queue.size();
+            if (m_burst > 0 && room()) {
+                send_next(lock);
+                continue;
+            }
+            if (m_burst == 0) until = due;
         }
         if (s.stored > m_told) {
             tell_log(lock, false);
             continue;
         }
-        if (s.changed.wait_for(lock, look_period) == std::cv_status::timeout && !s.failed) tell_log(lock, true);
+        if (s.changed.wait_until(lock, until) == std::cv_status::timeout && !s.failed) tell_log(lock, true);
     }
 }
 

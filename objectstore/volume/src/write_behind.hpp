@@ -1,5 +1,5 @@
 // Sends the entries that the local journal has acknowledged to the miners, in their order and behind their writers'
-// backs. What waits is bounded by bytes and by age: past either, full() holds writers and flushes back.
+// backs, a moment's worth at a time, so that the miners take it in groups. What waits is bounded by bytes and by age: past either, full() holds writers and flushes back.
 //
 // Thread-safe; one thread sends. Completions run on a network thread, after this object's death too.
 #pragma once
@@ -39,6 +39,7 @@ private:
     struct waiting {
         bytes entry;
         completion done;
+        clock::time_point came;
     };
     struct shared {
         mutable std::mutex mutex;
@@ -46,6 +47,7 @@ private:
         std::deque<waiting> queue;
         std::deque<std::pair<clock::time_point, std::uint64_t>> unstored;  // when it came and its size, in order
         std::uint64_t bytes = 0;                                           // of those
+        std::uint64_t queued = 0;                                          // bytes in the queue
         std::uint64_t taken = 0, sent = 0, stored = 0;                     // entries
         std::uint64_t under_way_bytes = 0;
         bool sending = false, stop = false, failed = false;
@@ -53,6 +55,7 @@ private:
         gauge* lag = nullptr;
     };
     void run();
+    [[nodiscard]] bool room() const;  // REQUIRES: the lock
     void send_next(std::unique_lock<std::mutex>& lock);
     void tell_log(std::unique_lock<std::mutex>& lock, bool idle);
 
@@ -62,6 +65,7 @@ private:
     std::shared_ptr<shared> m_shared;
     std::uint64_t m_told = 0;  // to the log
     bool m_warned = false;
+    std::size_t m_burst = 0;   // of the queue, on their way now
     std::thread m_thread;
 };
 
