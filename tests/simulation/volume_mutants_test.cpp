@@ -90,3 +90,9 @@ TEST_CASE("miners that answer before they synced are noticed") {
     broken.lying_syncs = true;
     CHECK(is_noticed(broken));
 }
+
+TEST_CASE("a local disk that answers before it synced is noticed") {
+    broken_rules broken;
+    broken.lying_local_disk = true;
+    CHECK(is_noticed(broken));
+}

@@ -1,5 +1,6 @@
 #include <support/crash_trial.hpp>
 
+#include <support/mortal_disk.hpp>
 #include <support/write_history.hpp>
 
 #include <filesystem>
@@ -40,12 +41,14 @@ std::string scratch() {
 // A volume that is open, in the process that has it open.
 struct owner {
     std::unique_ptr<crash_house::process> who;
+    std::unique_ptr<mortal_disk> disk;  // of its local journals
     std::unique_ptr<volume::volume> what;
     owner() = default;
     owner(owner&&) = default;
     owner& operator=(owner&& other) noexcept {
         end();
         who = std::move(other.who);
+        disk = std::move(other.disk);
         what = std::move(other.what);
         return *this;
     }
@@ -53,6 +56,7 @@ struct owner {
     void end() {
         if (who) who->fate.kill();
         what.reset();
+        disk.reset();
         who.reset();
     }
 };
@@ -61,8 +65,9 @@ class trial {
 public:
     trial(std::uint64_t seed, const broken_rules& broken, crash_report& report)
         : m_random(seed), m_seed(seed), m_broken(broken), m_report(report), m_directory(scratch()), m_house(seed, miners_count),
-          m_record(m_house.create_volume("v", device_size)) {
+          m_record(m_house.create_volume("v", device_size)), m_local(seed % 3 == 0 || broken.lying_local_disk) {
         if (m_broken.lying_syncs) m_house.lie_about_syncs();
+        if (m_broken.lying_local_disk) m_disk.watch([](std::size_t, const faulty_disk::sync_point&) { return true; });
         const auto bad = below(8);
         if (bad == 0) m_house.set_liar(below(miners_count));
         m_liar = bad == 0;
@@ -95,6 +100,23 @@ private:
 
     // ---- opening -----------------------------------------------------------------------------------------
 
+    // All openings are on one machine, whose disk keeps what was synced there; some owners acknowledge from it.
+    void go_local(volume::settings& s, os::file_system& disk, const volume_id& of) {
+        if (!m_local) return;
+        s.acknowledge = below(4) ? volume::durability::local : volume::durability::remote;
+        s.local_directory = "/local/" + of.hex();
+        s.local_disk = &disk;
+    }
+
+    // Its power goes, and comes back.
+    void cut_local_power() {
+        if (!m_local) return;
+        m_disk.crash(m_random.next());
+        if (m_broken.lying_local_disk) return;
+        for (const auto& file : m_disk.files())
+            if (file.ends_with(".lost")) fail("a local journal was set aside, though nobody else wrote: " + file);
+    }
+
     volume::settings settings(crash_house::process& who) {
         volume::settings s;
         s.segment_size = 64 * KiB;
@@ -124,7 +146,10 @@ private:
             const auto last = below(2) ? static_cast<std::uint64_t>(first_of_writing) : static_cast<std::uint64_t>(crash_point::count);
             out.who->fate.dies_at(static_cast<crash_point>(below(last)), 1);
         }
-        auto got = volume::open(*out.who->layer, m_house.account(), which, out.who->session, settings(*out.who), out.who->count);
+        out.disk = std::make_unique<mortal_disk>(m_disk, [&fate = out.who->fate] { return fate.dead(); });
+        auto how = settings(*out.who);
+        go_local(how, *out.disk, which.id);
+        auto got = volume::open(*out.who->layer, m_house.account(), which, out.who->session, std::move(how), out.who->count);
         if (!got) note(out.who->fate);
         if (!got) {
             ++m_failed_openings;
@@ -151,6 +176,7 @@ private:
             const bool doomed = attempt < 3 && below(3) == 0;
             if (attempt == 2) calm();
             auto got = open(m_record, doomed);
+            if (!got && below(2)) cut_local_power();
             if (got && doomed && below(2)) pause(20'000);  // it serves a little before it dies
             if (got) got->who->fate.spare();
             if (got && !got->who->fate.dead()) {
@@ -285,7 +311,8 @@ private:
         shape how;
         how.writers = 1 + static_cast<unsigned>(below(3));
         how.operations = 8 + static_cast<unsigned>(below(30));
-        const bool rival = below(6) == 0;
+        // A deposed owner may acknowledge to its own disk until it hears of it: that is not promised there.
+        const bool rival = below(6) == 0 && !m_local;
         m_stranded = !rival && !m_liar && below(8) == 0;
         if (m_stranded || rival) {  // it must be writing and flushing when that happens
             how.operations = 1000;
@@ -434,6 +461,7 @@ private:
         m_report.writes += m_writes.exchange(0);
         m_report.acknowledged += m_acknowledged.exchange(0);
         m_owner.end();
+        cut_local_power();
     }
 
     // ---- judging -----------------------------------------------------------------------------------------
@@ -603,6 +631,8 @@ private:
     const std::string m_directory;
     crash_house m_house;
     const ledger::volume_record m_record;
+    const bool m_local;
+    faulty_disk m_disk;  // of the owners' machine
     owner m_owner;
     write_history m_history{device_sectors};
     std::atomic<bool> m_stop{false};

@@ -5,6 +5,8 @@
 // so a seed that failed once may need a few runs to fail again. What is checked, after every recovery:
 //   - the image is a prefix of the writes that reaches at least to the last acknowledged flush
 //   - a snapshot that was acknowledged exists, with exactly the image of its moment; one that was not may, with the same
+//   - a third of the seeds acknowledge from the owners' own disk, which forgets and tears what was not synced; nothing of
+//     its journals is ever set aside
 //   - an owner that was replaced while it wrote has no acknowledgement that its successor does not know
 //   - an acknowledged resize stands; the volume can be written again, closed, opened, cloned
 #pragma once
@@ -21,6 +23,7 @@ struct broken_rules {
     layer::recovery_mutations layer;
     volume::mutations engine;
     bool lying_syncs = false;  // miners answer before anything is on their disks
+    bool lying_local_disk = false;  // and the owners' own disk, which acknowledges for durability=local
 };
 
 struct crash_report {
