@@ -370,8 +370,8 @@ result<void> engine::close() {
     if (synced) synced = m_journal->sync_stored(applied());  // of writers that came in between, and of what went behind
     if (!anchored) log::warn("volume", "closed before the last checkpoint was final, its journal holds the rest volume={} error={}", record().name, anchored.error().message());
     stop_threads();  // before the lease goes: nobody may append or store any more
-    if (m_local && synced)
-        if (auto cleared = m_local->clear_stored(); !cleared) log::warn("volume", "local journal's files stay error={}", cleared.error().message());
+    if (m_local && synced)  // what may still be on its way holds no change
+        if (auto cleared = m_local->clear(); !cleared) log::warn("volume", "local journal's files stay error={}", cleared.error().message());
     if (m_local && !synced && !m_local->empty())
         synced = error(synced.error().code, synced.error().what + "; what is not at the miners is kept in " + m_settings.local_directory + " for when the volume is next opened on this machine");
     result<void> released;

@@ -86,7 +86,16 @@ void log::stored(std::uint64_t upto) {
 
 result<void> log::clear_stored() {
     const std::lock_guard lock(m_mutex);
-    if (m_files.empty() || m_appended > m_stored) return {};
+    return m_appended > m_stored ? result<void>() : remove_files();
+}
+
+result<void> log::clear() {
+    const std::lock_guard lock(m_mutex);
+    return remove_files();
+}
+
+result<void> log::remove_files() {
+    if (m_files.empty()) return {};
     m_open = nullptr;
     while (!m_files.empty()) {
         auto removed = m_where.disk->remove(m_files.front().path);

@@ -36,6 +36,7 @@ public:
     void stored(std::uint64_t upto);
     // If stored() covers all that was appended, nothing stays on the disk; the next entry begins anew.
     [[nodiscard]] result<void> clear_stored();
+    [[nodiscard]] result<void> clear();  // whatever stored() said
     [[nodiscard]] bool empty() const;
 
 private:
@@ -46,6 +47,7 @@ private:
     [[nodiscard]] result<void> write(std::uint64_t number, byte_view entry);  // REQUIRES: the lock
     [[nodiscard]] result<void> begin_file(std::uint64_t number);              // REQUIRES: the lock
     [[nodiscard]] result<void> recover(std::uint64_t number);                 // REQUIRES: the lock
+    [[nodiscard]] result<void> remove_files();                                // REQUIRES: the lock
 
     const place m_where;
     file_header m_header;

@@ -206,31 +206,43 @@ result<layer::layer::ownership> take(layer::layer& on, const chain::account& who
     return refused;
 }
 
-// Puts entries behind the history, and waits until the miners have them.
+// Puts entries behind the history, and waits until the miners have them. What is under way stays below the session's
+// bounds, so that no wait is without a deadline.
 result<void> append_all(layer::session& to, std::vector<bytes> entries, net::duration patience) {
+    constexpr std::uint64_t under_way_max = 128, under_way_bytes_max = 32 * MiB;
     struct shared {
         std::mutex mutex;
         std::condition_variable changed;
-        std::size_t left = 0;
+        std::uint64_t under_way = 0, bytes = 0;
         std::optional<error> failure;
     };
     const auto state = std::make_shared<shared>();
-    state->left = entries.size();
+    const auto wait_for = [&](std::uint64_t under_way, std::uint64_t size) -> result<void> {
+        std::unique_lock lock(state->mutex);
+        while (!state->failure && (state->under_way > under_way || (state->under_way && state->bytes > size)))
+            if (const auto before = state->under_way; state->changed.wait_for(lock, patience) == std::cv_status::timeout && state->under_way == before)
+                return error(errc::timeout, "too few miners answer");
+        return state->failure ? result<void>(*state->failure) : result<void>();
+    };
     for (auto& each : entries) {
-        (void)to.append(std::move(each), [state](result<void> how) {
+        const auto size = each.size();
+        CHECK_OK(wait_for(under_way_max, under_way_bytes_max - std::min<std::uint64_t>(size, under_way_bytes_max)));
+        {
+            const std::lock_guard lock(state->mutex);
+            ++state->under_way;
+            state->bytes += size;
+        }
+        (void)to.append(std::move(each), [state, size](result<void> how) {
             {
                 const std::lock_guard lock(state->mutex);
-                --state->left;
+                --state->under_way;
+                state->bytes -= size;
                 if (!how && !state->failure) state->failure = how.error();
             }
             state->changed.notify_all();
         });
     }
-    std::unique_lock lock(state->mutex);
-    while (state->left && !state->failure)
-        if (const auto before = state->left; state->changed.wait_for(lock, patience) == std::cv_status::timeout && state->left == before)
-            return error(errc::timeout, "too few miners answer");
-    return state->failure ? result<void>(*state->failure) : result<void>();
+    return wait_for(0, 0);
 }
 
 // What an earlier process acknowledged on this machine alone becomes the end of the history, at the miners too, or is
