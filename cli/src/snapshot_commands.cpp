@@ -38,6 +38,43 @@ result<int> list(context& c, const arguments& a) {
     return 0;
 }
 
+result<int> info(context& c, const arguments& a) {
+    TRY(const auto what, snapshot_name(a.name));
+    TRY(auto runtime, c.connect());
+    TRY(const auto found, runtime->snapshot(what));
+    const auto& s = found.info;
+    if (c.json) {
+        nlohmann::json out;
+        out["volume"] = what.name;
+        out["name"] = s.name;
+        out["created"] = s.created_unix;
+        out["sequence"] = s.at.value;
+        out["size"] = s.size;
+        out["pending"] = s.pending;
+        out["clones"] = found.clones;
+        print_json(out);
+        return 0;
+    }
+    std::string clones;
+    for (const auto& name : found.clones) clones += (clones.empty() ? "" : " ") + name;
+    print("name: " + a.name);
+    print("created: " + utc(s.created_unix));
+    print("sequence: " + std::to_string(s.at.value));
+    print("size: " + (s.size == 0 ? "-" : format_size(s.size) + " (" + std::to_string(s.size) + ")"));
+    print(std::string("state: ") + (s.pending ? "pending" : "anchored"));
+    print("clones: " + (clones.empty() ? "-" : clones));
+    return 0;
+}
+
+result<int> rename(context& c, const arguments& a) {
+    TRY(const auto what, snapshot_name(a.name));
+    TRY(const auto to, volume_name(a.to));
+    TRY(auto runtime, c.connect());
+    CHECK_OK(runtime->rename_snapshot(what, to));
+    print("snapshot " + a.name + " is " + what.name + "@" + to + " now");
+    return 0;
+}
+
 result<int> remove(context& c, const arguments& a) {
     TRY(const auto what, snapshot_name(a.name));
     TRY(auto runtime, c.connect());
@@ -70,6 +107,15 @@ void add_snapshot_commands(CLI::App& app, context& c) {
     auto* list_command = add_command(*snapshot, c, "list", "List a volume's snapshots", true);
     list_command->add_option("volume", a->name, "The volume")->required()->option_text("VOLUME");
     act(list_command, [&c, a] { return list(c, *a); });
+
+    auto* info_command = add_command(*snapshot, c, "info", "Show a snapshot", true);
+    info_command->add_option("name", a->name, "Volume and name of the snapshot")->required()->option_text("VOLUME@SNAPSHOT");
+    act(info_command, [&c, a] { return info(c, *a); });
+
+    auto* rename_command = add_command(*snapshot, c, "rename", "Rename a snapshot", false);
+    rename_command->add_option("name", a->name, "Volume and name of the snapshot")->required()->option_text("VOLUME@SNAPSHOT");
+    rename_command->add_option("to", a->to, "The new name, without the volume")->required()->option_text("NEW");
+    act(rename_command, [&c, a] { return rename(c, *a); });
 
     auto* delete_command = add_command(*snapshot, c, "delete", "Delete a snapshot", false);
     delete_command->add_option("name", a->name, "Volume and name of the snapshot")->required()->option_text("VOLUME@SNAPSHOT");

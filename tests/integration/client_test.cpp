@@ -242,6 +242,46 @@ TEST_CASE("an owner that dies is replaced after its silence, and everything ackn
     must(attached->detach());
 }
 
+std::vector<std::string> names_of(client::runtime& on, const std::string& volume) {
+    std::vector<std::string> out;
+    for (const auto& each : must(on.snapshots(volume))) out.push_back(each.name);
+    return out;
+}
+
+TEST_CASE("a snapshot is shown and renamed, attached or not, but not under a clone") {
+    house h;
+    const auto runtime = h.runtime(), other = h.runtime();
+    must(runtime->create_volume(spec("disk", ledger::volume_type::block, 16 * MiB)));
+    must(runtime->create_snapshot(target("disk@a")));
+    must(runtime->rename_snapshot(target("disk@a"), "b"));
+    CHECK(runtime->rename_snapshot(target("disk@a"), "c").error().code == errc::not_found);
+    CHECK(runtime->rename_snapshot(target("disk@b"), "B").error().code == errc::invalid);
+    auto attached = must(runtime->attach(target("disk"), {}));
+    must(other->create_snapshot(target("disk@c")));
+    must(other->rename_snapshot(target("disk@c"), "d"));  // as soon as it is anchored
+    must(other->rename_snapshot(target("disk@b"), "c"));
+    CHECK(other->rename_snapshot(target("disk@c"), "d").error().code == errc::exists);
+    CHECK(names_of(*other, "disk") == std::vector<std::string>{"c", "d"});
+    CHECK(attached->head()->create_snapshot("d").error().code == errc::exists);
+    must(attached->head()->create_snapshot("b"));
+    CHECK(names_of(*other, "disk") == std::vector<std::string>{"c", "d", "b"});
+    must(attached->detach());
+    CHECK(names_of(*other, "disk") == std::vector<std::string>{"b", "c", "d"});
+
+    const auto before = must(runtime->snapshot(target("disk@d")));
+    CHECK(before.info.size == 16 * MiB);
+    CHECK(before.info.created_unix != 0);
+    CHECK_FALSE(before.info.pending);
+    CHECK(before.clones.empty());
+    must(runtime->clone(target("disk@d"), "copy"));
+    CHECK(must(runtime->snapshot(target("disk@d"))).clones == std::vector<std::string>{"copy"});
+    CHECK(runtime->rename_snapshot(target("disk@d"), "e").error().code == errc::busy);
+    CHECK(runtime->snapshot(target("disk@e")).error().code == errc::not_found);
+    must(runtime->delete_volume("copy"));
+    must(runtime->rename_snapshot(target("disk@d"), "e"));
+    must(runtime->delete_snapshot(target("disk@e")));
+}
+
 TEST_CASE("a clone diverges from its snapshot, a flipped byte has a name, and deleting frees") {
     house h;
     auto runtime = h.runtime();

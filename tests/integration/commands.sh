@@ -46,6 +46,20 @@ cess volume info device --json | python3 -c 'import json, sys; assert json.load(
 expect 2 'shrink' cess volume resize device 1G
 cess snapshot create files@now > /dev/null
 cess snapshot list files | grep -q 'files@now' || fail "snapshot list"
+cess snapshot rename files@now then > /dev/null
+cess snapshot list files | grep -q 'files@then' || fail "snapshot rename"
+expect 1 'not found' cess snapshot info files@now
+cess snapshot rename files@then now > /dev/null
+cess snapshot info files@now | grep -q '^state: anchored$' || fail "snapshot info: $(cess snapshot info files@now)"
+cess snapshot create device@pair > /dev/null
+cess clone device@pair copy > /dev/null
+cess snapshot info device@pair --json | python3 -c '
+import json, sys
+s = json.load(sys.stdin)
+assert (s["volume"], s["name"], s["size"], s["pending"], s["clones"]) == ("device", "pair", 20 << 30, False, ["copy"]), s'
+expect 1 'clones' cess snapshot rename device@pair other
+cess volume delete copy > /dev/null
+cess snapshot delete device@pair > /dev/null
 cess clone files@now copy > /dev/null
 cess volume info copy > /dev/null
 expect 1 'clone' cess snapshot delete files@now

@@ -313,11 +313,13 @@ public:
     }
     result<void> create_view(ledger::create_view what) override {
         CHECK_OK(m_of.ask("ledger"));
-        const std::lock_guard lock(m_of.mutex);
-        CHECK_OK(alive());
-        CHECK_OK(there(what.added));
-        CHECK_OK(m_of.submit(m_who, std::move(what)));
-        return {};
+        {
+            const std::lock_guard lock(m_of.mutex);
+            CHECK_OK(alive());
+            CHECK_OK(there(what.added));
+            CHECK_OK(m_of.submit(m_who, std::move(what)));
+        }
+        return m_of.ask("answer");
     }
     result<void> add_segments(std::vector<ledger::segment_record> segments) override {
         CHECK_OK(m_of.ask("ledger"));
@@ -567,6 +569,13 @@ result<void> memory_network::delete_snapshot(const std::string& volume, const st
         TRY(auto settled, wire::decode<std::uint64_t>(count));
         if (settled == 0) return {};
     }
+}
+
+result<void> memory_network::rename_snapshot(const std::string& volume, const std::string& snapshot, const std::string& to) {
+    const auto of = record(volume);
+    const std::lock_guard lock(m_state->mutex);
+    CHECK_OK(m_state->submit(m_account, ledger::rename_view{of.id, of.term, snapshot, to}));
+    return {};
 }
 
 result<void> memory_network::resize(const std::string& volume, std::uint64_t size) {

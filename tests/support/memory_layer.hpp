@@ -43,6 +43,7 @@ public:
     [[nodiscard]] result<ledger::volume_record> clone(const std::string& volume, const std::string& snapshot, const std::string& name);
     [[nodiscard]] ledger::volume_record record(const std::string& name);
     [[nodiscard]] result<void> delete_snapshot(const std::string& volume, const std::string& snapshot);
+    [[nodiscard]] result<void> rename_snapshot(const std::string& volume, const std::string& snapshot, const std::string& to);
     [[nodiscard]] result<void> resize(const std::string& volume, std::uint64_t size);
     // In a fresh directory each; `how.directory` is chosen here.
     [[nodiscard]] result<std::unique_ptr<volume::volume>> open(const std::string& name, volume::settings how = {});
@@ -50,7 +51,7 @@ public:
 
     // ---- what goes wrong
     // Asked at the begin of "put", "append", "read", "take", and of ledger transactions and reads ("ledger"); an error
-    // is the answer. It may sleep.
+    // is the answer. It may sleep. "answer": a view was made, and whoever made it is about to hear so.
     using fault = std::function<result<void>(std::string_view what)>;
     void set_fault(fault f);
     void hold_appends(bool hold);  // entries stay undurable

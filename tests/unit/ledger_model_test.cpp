@@ -28,6 +28,7 @@ struct model_volume {
     std::uint64_t next = 1;
     std::map<std::uint64_t, model_segment> segments;                  // ever added
     std::map<std::string, std::pair<std::uint64_t, std::uint64_t>> views;  // sequence, manifest
+    std::uint64_t withdrawn = 0;  // the latest sequence past the head at which a view went, or got another name
     bool deleted = false;
 };
 
@@ -39,9 +40,10 @@ public:
         if (volumes.empty() || (volumes.size() < 3 && random.below(20) == 0)) return create();
         auto& v = volumes[random.below(volumes.size())];
         if (v.deleted) return reap_some(v);
-        switch (random.below(10)) {
+        switch (random.below(11)) {
             case 0: return snapshot(v);
             case 1: return drop_view(v);
+            case 10: return rename(v);
             case 2: return reap_some(v);
             case 3: return takeover(v);
             case 4: if (random.below(10) == 0) return remove(v); [[fallthrough]];
@@ -159,6 +161,8 @@ private:
         const auto got = on.run(what);
         REQUIRE(got.what == "");
         v = after;
+        if (v.withdrawn <= v.head) v.withdrawn = 0;
+        CHECK(withdrawn_in_ledger(v) == v.withdrawn);
     }
 
     // Some segments, and those that lead to them, go into a new one, or to nothing, before others die.
@@ -207,7 +211,8 @@ private:
         what.at.manifest = what.added[0];
         const bool late = sequence < on.volume(v.id).freed_upto.value;
         const auto got = on.run(what);
-        CHECK((got.code == errc::conflict) == late);
+        const bool again = sequence > v.head && sequence <= v.withdrawn;
+        CHECK((got.code == errc::conflict) == (late || again));
         if (got.code != errc::ok) return;
         after.views[what.name] = {sequence, manifest};
         v = after;
@@ -217,8 +222,32 @@ private:
         if (v.views.empty()) return;
         const auto at = std::next(v.views.begin(), static_cast<std::ptrdiff_t>(random.below(v.views.size())));
         REQUIRE(on.run(delete_view{v.id, at->first}).code == errc::ok);
+        withdraw(v, at->second.first);
         v.views.erase(at);
     }
+
+    void rename(model_volume& v) {
+        if (v.views.empty()) return;
+        const auto at = std::next(v.views.begin(), static_cast<std::ptrdiff_t>(random.below(v.views.size())));
+        const auto to = random.below(3) == 0 ? v.views.begin()->first : "r" + std::to_string(v.next++);
+        const auto got = on.run(rename_view{v.id, {v.term}, at->first, to});
+        if (to == at->first) {
+            CHECK(got.code == errc::ok);
+            return;
+        }
+        CHECK((got.code == errc::exists) == v.views.contains(to));
+        if (got.code != errc::ok) return;
+        withdraw(v, at->second.first);
+        v.views[to] = at->second;
+        v.views.erase(at);
+        CHECK(on.find<view_record>(key::view(v.id, to)).value().at.sequence.value == v.views[to].first);
+    }
+
+    void withdraw(model_volume& v, std::uint64_t sequence) {
+        if (sequence > v.head) v.withdrawn = std::max(v.withdrawn, sequence);
+        CHECK(withdrawn_in_ledger(v) == v.withdrawn);
+    }
+    std::uint64_t withdrawn_in_ledger(const model_volume& v) { return on.find<sequence_number>(key::withdrawn(v.id)).value_or(sequence_number{}).value; }
 
     std::uint64_t reap_step(const model_volume& v, std::uint32_t limit) {
         const auto got = on.run(reap{v.id, limit});

@@ -47,6 +47,7 @@ TEST_CASE("what a stranger signs for a volume that is not theirs is refused and 
     refused(on.root(v, 20, 5));
     refused(on.view(v, "other", 20, 6));
     refused(delete_view{v, "snap"});
+    refused(rename_view{v, {1}, "snap", "theirs"});
     refused(reap{v, 10});
     refused(seal_leases{v, {1}});
     auto clone = on.creation("clone");
@@ -647,6 +648,56 @@ TEST_CASE("a deleted volume is taken apart in bounded steps and leaves nothing b
         const bool about_v = entry.first.size() >= 17 && std::equal(v.raw.begin(), v.raw.end(), entry.first.begin() + 1);
         if (about_v) CHECK((kind == 'x' || kind == 'f'));
     }
+}
+
+TEST_CASE("a snapshot gets another name, and its old one is free") {
+    ledger_bench on;
+    const auto v = on.opened("v");
+    REQUIRE(code(on.run(on.root(v, 10, 1))) == errc::ok);
+    REQUIRE(code(on.run(on.view(v, "s", 10, 2))) == errc::ok);
+    REQUIRE(code(on.run(on.view(v, "other", 10, 3))) == errc::ok);
+    CHECK(code(on.run(rename_view{v, {1}, "none", "t"})) == errc::not_found);
+    CHECK(code(on.run(rename_view{v, {1}, "s", "other"})) == errc::exists);
+    CHECK(code(on.run(rename_view{v, {1}, "s", "T/"})) == errc::invalid);
+    CHECK(code(on.run(rename_view{v, {0}, "s", "t"})) == errc::conflict);  // somebody else owns it now
+    CHECK(code(on.run(rename_view{v, {1}, "s", "s"})) == errc::ok);
+    const auto before = *on.find<view_record>(key::view(v, "s"));
+    REQUIRE(code(on.run(rename_view{v, {1}, "s", "t"})) == errc::ok);
+    CHECK_FALSE(on.state.get(key::view(v, "s")).has_value());
+    auto after = *on.find<view_record>(key::view(v, "t"));
+    CHECK(after.name == "t");
+    after.name = "s";
+    CHECK(after == before);
+    CHECK(on.has_segment(v, 2));  // it pins what it did
+    REQUIRE(code(on.run(on.view(v, "s", 10, 4))) == errc::ok);
+    auto clone = on.creation("clone");
+    clone.base = view_ref{v, "t"};
+    REQUIRE(code(on.run(clone)) == errc::ok);
+    CHECK(code(on.run(rename_view{v, {1}, "t", "u"})) == errc::busy);
+    REQUIRE(code(on.run(delete_volume{clone.id})) == errc::ok);
+    CHECK(code(on.run(rename_view{v, {1}, "t", "u"})) == errc::ok);
+    REQUIRE(code(on.run(delete_view{v, "u"})) == errc::ok);
+    CHECK(code(on.run(delete_view{v, "other"})) == errc::ok);
+}
+
+TEST_CASE("a view that was deleted or renamed past the head is not made again, until the head is past it") {
+    ledger_bench on;
+    const auto v = on.opened("v");
+    REQUIRE(code(on.run(on.root(v, 10, 1))) == errc::ok);
+    REQUIRE(code(on.run(on.view(v, "a", 12, 2))) == errc::ok);
+    REQUIRE(code(on.run(on.view(v, "b", 14, 3))) == errc::ok);
+    REQUIRE(code(on.run(delete_view{v, "a"})) == errc::ok);
+    CHECK(code(on.run(on.view(v, "a", 12, 4))) == errc::conflict);
+    CHECK(code(on.run(on.view(v, "c", 13, 4))) == errc::ok);   // after it
+    REQUIRE(code(on.run(rename_view{v, {1}, "b", "d"})) == errc::ok);
+    CHECK(code(on.run(on.view(v, "b", 14, 5))) == errc::conflict);
+    CHECK(code(on.run(on.view(v, "e", 15, 6))) == errc::ok);
+    REQUIRE(code(on.run(on.root(v, 13, 7))) == errc::ok);
+    CHECK(code(on.run(on.view(v, "b", 14, 5))) == errc::conflict);
+    REQUIRE(code(on.run(on.root(v, 14, 8))) == errc::ok);
+    CHECK_FALSE(on.state.get(key::withdrawn(v)).has_value());
+    REQUIRE(code(on.run(delete_view{v, "d"})) == errc::ok);     // the head has it: nothing to remember
+    CHECK_FALSE(on.state.get(key::withdrawn(v)).has_value());
 }
 
 TEST_CASE("views are bounded") {

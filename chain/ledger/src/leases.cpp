@@ -126,6 +126,7 @@ result<bytes> execute(transition& in, const commit_root& what) {
     CHECK_OK(life.kill(what.dead));
     if (!what.head.manifest || what.head.manifest->lineage == volume.id) CHECK_OK(check_manifest(in, volume, volume.head));
     drop_older(volume, what.term);
+    if (const auto past = in.find<sequence_number>(key::withdrawn(volume.id)); past && *past <= volume.head.sequence) in.erase(key::withdrawn(volume.id));
     life.settle_pending(settled_with_a_root);
     life.settle_astray(settled_with_a_root);
     in.save(volume);

@@ -104,6 +104,7 @@ bytes view(const volume_id& volume, std::string_view name) { return builder('w')
 bytes segment(const volume_id& lineage, segment_number number) { return builder('s').id(lineage).number(number.value).take(); }
 bytes segment_by_id(const volume_id& lineage, const segment_id& id) { return builder('i').id(lineage).id(id).take(); }
 bytes freed(const volume_id& lineage, const segment_id& id) { return builder('f').id(lineage).id(id).take(); }
+bytes withdrawn(const volume_id& volume) { return builder('W').id(volume).take(); }
 bytes totals() { return builder('t').take(); }
 
 bytes volume_name_prefix(const account_id& owner) { return builder('a').id(owner).take(); }

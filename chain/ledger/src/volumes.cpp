@@ -45,7 +45,20 @@ result<root> stand_on(transition& in, const create_volume& what) {
     return head;
 }
 
+// Past the head its record may still stand in the owner's journal: whoever replays that must not make the view again.
+void withdraw(transition& in, const volume_record& volume, const view_record& view) {
+    if (view.at.sequence <= volume.head.sequence) return;
+    const auto before = in.find<sequence_number>(key::withdrawn(volume.id)).value_or(sequence_number{});
+    in.save(key::withdrawn(volume.id), std::max(before, view.at.sequence));
+}
+
+bool is_withdrawn(transition& in, const volume_record& volume, sequence_number at) {
+    if (at <= volume.head.sequence) return false;
+    return at <= in.find<sequence_number>(key::withdrawn(volume.id)).value_or(sequence_number{});
+}
+
 void erase_view(transition& in, volume_record& volume, const view_record& view) {
+    withdraw(in, volume, view);
     lineage(in, volume).unpin_view(view);
     in.erase(key::view(volume.id, view.name));
 }
@@ -131,6 +144,7 @@ result<bytes> execute(transition& in, const delete_volume& what) {
     TRY(auto volume, in.owned(what.volume));
     if (lineage(in, volume).views() != 0) return error(errc::not_empty, "volume " + volume.name + " has snapshots; delete them first");
     if (volume.base) step_off(in, *volume.base);
+    in.erase(key::withdrawn(volume.id));
     in.erase(key::volume_name(in.who(), volume.name));
     in.unreserve(volume, volume.reserved);
     volume.leases.clear();
@@ -149,6 +163,8 @@ result<bytes> execute(transition& in, const create_view& what) {
     TRY(auto volume, in.held(what.volume, what.term));
     const auto label = volume.name + "@" + what.name;
     const auto where = key::view(volume.id, what.name);
+    if (is_withdrawn(in, volume, what.at.sequence))
+        return error(errc::conflict, "snapshot " + label + ": was deleted, or renamed");
     if (in.has(where)) return error(errc::exists, "snapshot " + label);
     lineage life(in, volume);
     if (life.views() >= limits::views_max) return error(errc::quota, "volume " + volume.name + " has 1024 snapshots; delete some");
@@ -174,6 +190,23 @@ result<bytes> execute(transition& in, const delete_view& what) {
     if (view->clones != 0) return error(errc::busy, "snapshot " + volume.name + "@" + what.name + " has clones; delete them first");
     erase_view(in, volume, *view);
     in.save(volume);
+    return bytes{};
+}
+
+result<bytes> execute(transition& in, const rename_view& what) {
+    CHECK_OK(check_name(what.to));
+    TRY(const auto volume, in.owned(what.volume));
+    if (what.term != volume.term) return error(errc::conflict, "volume " + volume.name + " is in term " + std::to_string(volume.term.value) + " now");
+    const auto label = volume.name + "@" + what.name.substr(0, 63);
+    auto view = in.find<view_record>(key::view(volume.id, what.name));
+    if (!view || view->kind != view_kind::snapshot) return error(errc::not_found, "snapshot " + label);
+    if (what.name == what.to) return bytes{};
+    if (view->clones != 0) return error(errc::busy, "snapshot " + label + " has clones, which know it by its name");
+    if (in.has(key::view(volume.id, what.to))) return error(errc::exists, "snapshot " + volume.name + "@" + what.to);
+    in.erase(key::view(volume.id, what.name));
+    view->name = what.to;
+    withdraw(in, volume, *view);
+    in.save(key::view(volume.id, what.to), *view);
     return bytes{};
 }
 

@@ -13,6 +13,7 @@ namespace {
 constexpr std::uint32_t block_size_small = 4 * KiB;   // AEAD blocks where 4 KiB are read at a time
 constexpr std::uint32_t block_size_large = 16 * KiB;  // where whole objects are
 constexpr std::uint32_t reap_step = 1024;
+constexpr int rename_attempts = 8;
 constexpr auto anchor_poll = std::chrono::milliseconds(20);
 
 std::string full_name(const volume::target& t) { return t.name + "@" + t.snapshot; }
@@ -208,13 +209,53 @@ result<std::vector<::cess::volume::snapshot_info>> runtime_implementation::snaps
     std::vector<::cess::volume::snapshot_info> out;
     auto answered = through_owner(record, list_snapshots());
     if (answered && *answered) {
-        for (const auto& s : (*answered)->snapshots) out.push_back({s.name, s.created_unix, s.at, s.pending});
+        for (const auto& s : (*answered)->snapshots) out.push_back({s.name, s.created_unix, s.at, s.pending, s.size});
         return out;
     }
     TRY(const auto views, net::wait(m_world, m_ledger->views(record.id, by(m_config.limits.ledger))));
     for (const auto& v : views)
-        if (v.kind == ledger::view_kind::snapshot) out.push_back({v.name, v.created_unix, v.at.sequence, false});
+        if (v.kind == ledger::view_kind::snapshot) out.push_back({v.name, v.created_unix, v.at.sequence, false, v.size});
     return out;
+}
+
+result<runtime::snapshot_details> runtime_implementation::snapshot(const ::cess::volume::target& what) {
+    CHECK_OK(require_snapshot(what));
+    TRY(const auto record, volume(what.name));
+    TRY(const auto all, snapshots(what.name));
+    const auto found = std::find_if(all.begin(), all.end(), [&](const auto& s) { return s.name == what.snapshot; });
+    if (found == all.end()) return error(errc::not_found, "snapshot " + full_name(what));
+    snapshot_details out{*found, {}};
+    TRY(const auto ours, volumes());
+    for (const auto& v : ours)
+        if (v.base == ledger::view_ref{record.id, what.snapshot}) out.clones.push_back(v.name);
+    return out;
+}
+
+result<void> runtime_implementation::rename_snapshot(const ::cess::volume::target& what, const std::string& to) {
+    CHECK_OK(require_snapshot(what));
+    CHECK_OK(ledger::check_name(to));
+    TRY(auto record, volume(what.name));
+    TRY(const auto there, anchored_view(record, what.snapshot));
+    if (there.clones != 0)
+        return error(errc::busy, "snapshot " + full_name(what) + " has clones, which know it by its name; see cess snapshot info " + full_name(what));
+    if (what.snapshot == to) return {};
+    const auto existing = view(record, to);
+    if (existing) return error(errc::exists, "snapshot " + what.name + "@" + to);
+    if (existing.error().code != errc::not_found) return existing.error();
+    for (int attempts = 0;; ++attempts) {
+        TRY(const auto answered, through_owner(record, ::cess::client::rename_snapshot{what.snapshot, to}));
+        if (answered) return {};
+        ledger::rename_view rename;
+        rename.volume = record.id;
+        rename.term = record.term;
+        rename.name = what.snapshot;
+        rename.to = to;
+        const auto done = submit(std::move(rename));
+        if (done) return {};
+        // Somebody has attached it since: whoever owns it is to do this.
+        if (done.error().code != errc::conflict || attempts == rename_attempts) return done.error();
+        TRY(record, read<ledger::volume_record>(ledger::key::volume(record.id)));
+    }
 }
 
 result<void> runtime_implementation::delete_snapshot(const ::cess::volume::target& what) {

@@ -36,7 +36,8 @@ struct set_size { std::uint64_t size = 0; template <class S, class C> static voi
 struct set_limits { io_limits to; template <class S, class C> static void describe(S& s, C& c) { c(s.to); } };
 struct get_limits { template <class S, class C> static void describe(S&, C&) {} };
 struct tell_usage { template <class S, class C> static void describe(S&, C&) {} };
-using owner_action = std::variant<make_snapshot, list_snapshots, set_size, set_limits, get_limits, tell_usage>;
+struct rename_snapshot { std::string name, to; template <class S, class C> static void describe(S& s, C& c) { c(s.name, s.to); } };
+using owner_action = std::variant<make_snapshot, list_snapshots, set_size, set_limits, get_limits, tell_usage, rename_snapshot>;
 
 struct owner_command {
     static constexpr std::uint8_t wire_version = 1;
@@ -66,7 +67,8 @@ struct listed_snapshot {
     std::uint64_t created_unix = 0;
     sequence_number at;
     bool pending = false;
-    template <class S, class C> static void describe(S& s, C& c) { c(s.name, s.created_unix, s.at, s.pending); }
+    std::uint64_t size = 0;
+    template <class S, class C> static void describe(S& s, C& c) { c(s.name, s.created_unix, s.at, s.pending, s.size); }
 };
 struct told_usage {
     std::uint64_t mapped = 0, stored = 0, needed = 0;  // volume::usage

@@ -68,6 +68,7 @@ result<owner_result> owned_volume::execute(const owner_action& what) {
     if (m_on == nullptr) return error(errc::busy, "the volume is being detached");
     owner_result out;
     if (const auto* make = std::get_if<make_snapshot>(&what)) CHECK_OK(m_on->create_snapshot(make->name));
+    if (const auto* rename = std::get_if<rename_snapshot>(&what)) CHECK_OK(m_on->rename_snapshot(rename->name, rename->to));
     if (const auto* set = std::get_if<set_size>(&what)) CHECK_OK(resize(set->size));
     if (const auto* set = std::get_if<set_limits>(&what)) CHECK_OK(limit(set->to));
     if (std::holds_alternative<get_limits>(what)) {
@@ -75,7 +76,7 @@ result<owner_result> owned_volume::execute(const owner_action& what) {
     }
     if (std::holds_alternative<list_snapshots>(what)) {
         TRY(const auto all, m_on->snapshots());
-        for (const auto& s : all) out.snapshots.push_back({s.name, s.created_unix, s.at, s.pending});
+        for (const auto& s : all) out.snapshots.push_back({s.name, s.created_unix, s.at, s.pending, s.size});
     }
     if (std::holds_alternative<tell_usage>(what)) {
         const auto now = m_on->usage_now();

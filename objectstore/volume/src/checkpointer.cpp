@@ -5,6 +5,7 @@
 #include <core/base/log.hpp>
 #include <core/net/blocking.hpp>
 
+#include <algorithm>
 #include <filesystem>
 
 namespace cess::volume {
@@ -294,6 +295,21 @@ result<bool> checkpointer::is_view(const std::string& name, const ledger::root& 
     return same_root(view.at, root);
 }
 
+// Whether the view was deleted or renamed before we heard that it was made. Its new key may be in force then.
+result<bool> checkpointer::was_withdrawn(job& j) {
+    const auto deadline = m_of.on.world().now() + m_of.on.limits().ledger;
+    TRY(const auto read, net::wait(m_of.on.world(), m_of.on.ledger().read(ledger::key::withdrawn(m_of.record.id), deadline)));
+    if (!read.value) return false;
+    TRY(const auto upto, wire::decode<sequence_number>(*read.value));
+    if (j.what.at > upto) return false;
+    TRY(const auto volume, net::wait(m_of.on.world(), m_of.on.ledger().read(ledger::key::volume(m_of.record.id), deadline)));
+    if (!volume.value) return error(errc::not_found, "volume " + m_of.record.name);
+    TRY(const auto now, wire::decode<ledger::volume_record>(*volume.value));
+    const bool rotated = !j.rotated.empty() && std::find(now.keyring.begin(), now.keyring.end(), j.rotated.back()) != now.keyring.end();
+    if (rotated) m_of.keys.replace(std::move(*j.rotated_ring), j.rotated);
+    return true;
+}
+
 bool checkpointer::is_head(const ledger::root& root) {
     const auto deadline = m_of.on.world().now() + m_of.on.limits().ledger;
     auto read = net::wait(m_of.on.world(), m_of.on.ledger().read(ledger::key::volume(m_of.record.id), deadline));
@@ -329,8 +345,10 @@ result<void> checkpointer::anchor_view(job& j) {
             TRY(there, is_view(snapshot.name, *j.root));
         }
         if (!done && !there) {
-            // The name was free when it was taken and only the owner makes views: this cannot be mended by waiting.
-            log::error("volume", "snapshot is lost volume={} snapshot={} error={}", m_of.record.name, snapshot.name, done.error().message());
+            TRY(const bool withdrawn, was_withdrawn(j));
+            // Else the name was free when it was taken and only the owner makes views: this cannot be mended by waiting.
+            if (withdrawn) log::info("volume", "snapshot was deleted or renamed meanwhile volume={} snapshot={}", m_of.record.name, snapshot.name);
+            else log::error("volume", "snapshot is lost volume={} snapshot={} error={}", m_of.record.name, snapshot.name, done.error().message());
             j.view_anchored = j.view_refused = true;
             m_settled(snapshot.name, false);
             return {};

@@ -80,6 +80,7 @@ private:
     [[nodiscard]] result<void> commit(job& j);
     [[nodiscard]] bool is_head(const ledger::root& root);
     [[nodiscard]] result<bool> is_view(const std::string& name, const ledger::root& root);
+    [[nodiscard]] result<bool> was_withdrawn(job& j);
     void rotate_keys(job& j);
     void finish(job& j);
     void become_last(job& j);

@@ -150,22 +150,26 @@ result<void> engine::checkpoint() {
 
 result<void> engine::refresh_views() {
     std::map<std::string, snapshot_info> pending;
+    std::uint64_t renames = 0;
     {
         const std::lock_guard lock(m_state_mutex);
         pending = m_pending;
+        renames = m_renames;
     }
     const auto deadline = m_layer.world().now() + m_layer.limits().request;
     TRY(auto views, net::wait(m_layer.world(), m_layer.ledger().views(record().id, deadline)));
     const std::lock_guard lock(m_state_mutex);
+    if (renames != m_renames) return {};  // it may show the old name
     // What was anchored while we asked may be missing in the answer, and is not to be forgotten.
     std::erase_if(m_anchored, [&](const auto& known) { return !pending.contains(known.first); });
     m_names.clear();
     for (const auto& [name, info] : m_anchored) m_names.insert(name);
     for (const auto& view : views) {
         m_names.insert(view.name);
-        if (view.kind == ledger::view_kind::snapshot) m_anchored[view.name] = {view.name, view.created_unix, view.at.sequence, false};
+        if (view.kind == ledger::view_kind::snapshot) m_anchored[view.name] = {view.name, view.created_unix, view.at.sequence, false, view.size};
     }
     for (const auto& [name, info] : m_pending) m_names.insert(name);
+    m_names.insert(m_promised.begin(), m_promised.end());
     return {};
 }
 
@@ -205,7 +209,7 @@ result<void> engine::create_snapshot(const std::string& name) {
         at = made->at;
         {
             const std::lock_guard lock(m_state_mutex);
-            m_pending[name] = {name, edit.created_unix, at, true};
+            m_pending[name] = {name, edit.created_unix, at, true, edit.size};
         }
         m_checkpointer->add(std::move(*made));
     }

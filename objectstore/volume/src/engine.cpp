@@ -95,7 +95,7 @@ engine::engine(layer::layer& on, const chain::account& who, settings how, metric
                                                     [this](const std::string& name, bool anchored) { snapshot_settled(name, anchored); });
     for (auto& [buffer, length] : from.replayed) m_pool->adopt(buffer, length);
     for (auto& each : from.cuts) {
-        if (each.snapshot) m_pending[each.snapshot->name] = {each.snapshot->name, each.snapshot->created_unix, each.at, true};
+        if (each.snapshot) m_pending[each.snapshot->name] = {each.snapshot->name, each.snapshot->created_unix, each.at, true, each.snapshot->size};
         m_last_cut = each.at.value;
         m_checkpointer->add(std::move(each));
     }

@@ -53,6 +53,7 @@ public:
     [[nodiscard]] bool confirmed() const noexcept override { return m_holder->confirmed(); }
     [[nodiscard]] result<void> create_snapshot(const std::string& name) override;
     [[nodiscard]] result<std::vector<snapshot_info>> snapshots() override;
+    [[nodiscard]] result<void> rename_snapshot(const std::string& name, const std::string& to) override;
     [[nodiscard]] result<void> resize(std::uint64_t size) override;
     [[nodiscard]] result<void> checkpoint() override;
     [[nodiscard]] result<void> clean() override;
@@ -128,6 +129,8 @@ private:
     std::map<std::string, snapshot_info> m_pending;                 // snapshots that are not anchored
     std::map<std::string, snapshot_info> m_anchored;                // the ledger's, as last seen
     std::set<std::string> m_names;                                  // of all snapshots, possibly deleted since
+    std::set<std::string> m_promised;                               // of those, what a rename under way gives
+    std::uint64_t m_renames = 0;                                    // a list that was asked for before one is old
     std::chrono::steady_clock::time_point m_last_cut_at;
     std::uint64_t m_cut_number = 0;
 

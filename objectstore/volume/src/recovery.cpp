@@ -82,10 +82,19 @@ result<void> load_views(layer::layer& on, volume_id id, segment_table& into) {
     return {};
 }
 
+// Up to where the history's snapshots are not to be made: they were anchored, and then deleted or renamed.
+result<sequence_number> withdrawn_upto(layer::layer& on, volume_id id) {
+    const auto deadline = on.world().now() + on.limits().ledger;
+    TRY(const auto read, net::wait(on.world(), on.ledger().read(ledger::key::withdrawn(id), deadline)));
+    if (!read.value) return sequence_number{};
+    return wire::decode<sequence_number>(*read.value);
+}
+
 // Executes a history on a loaded state.
 class replayer {
 public:
-    replayer(loaded& state, volume_id own, sequence_number from, const settings& how) : m_state(state), m_own(own), m_at(from), m_how(how) {}
+    replayer(loaded& state, volume_id own, sequence_number from, sequence_number withdrawn, const settings& how)
+        : m_state(state), m_own(own), m_at(from), m_withdrawn(withdrawn), m_how(how) {}
 
     result<void> run(byte_view entry) {
         wire::decoder in(entry);
@@ -143,7 +152,7 @@ private:
         m_state.table->commit(run.deltas(), at);
         run.publish();
         m_at = at;
-        if (run.snapshot()) {
+        if (run.snapshot() && at > m_withdrawn) {
             m_state.table->add_view(at);
             return cut_snapshot(*run.snapshot());
         }
@@ -169,6 +178,7 @@ private:
     const volume_id m_own;
     sequence_number m_at;
     entry_name m_last;
+    const sequence_number m_withdrawn;
     const settings& m_how;
     std::unordered_map<segment_number, std::uint64_t, id_hash> m_lengths;
     std::vector<cut> m_cuts;
@@ -301,7 +311,8 @@ result<engine::opened> recover(layer::layer& on, const chain::account& who, cons
     }
 
     CHECK_OK(load_views(on, out.record.id, *state.table));
-    replayer history(state, out.record.id, out.start.root.sequence, how);
+    TRY(const auto withdrawn, withdrawn_upto(on, out.record.id));
+    replayer history(state, out.record.id, out.start.root.sequence, withdrawn, how);
     for (auto& entry : owned.history) {
         CHECK_OK(history.run(entry));
         bytes().swap(entry);

@@ -323,14 +323,21 @@ struct create_view {
     }
 };
 struct delete_view { volume_id volume; std::string name; template <class S, class C> static void describe(S& s, C& c) { c(s.volume, s.name); } };
+// A snapshot only, and while no clone stands on it: clones name it. Compare-and-swap on the volume's newest term, so that
+// who owns it, and gives names to snapshots that the ledger does not have yet, knows of it.
+struct rename_view {
+    volume_id volume;
+    term_number term;
+    std::string name, to;
+    template <class S, class C> static void describe(S& s, C& c) { c(s.volume, s.term, s.name, s.to); }
+};
 // Looks again at up to `limit` segments whose deletion waits (pinned by views that are gone, or of a deleted volume) and
 // frees those that nothing needs. Result: how many it settled, u64; 0 = nothing left.
 struct reap { volume_id volume; std::uint32_t limit = 1024; template <class S, class C> static void describe(S& s, C& c) { c(s.volume, s.limit); } };
 // The owner of `term` says that its journal holds all that older ones held (recovered and sealed): they leave the list.
 struct seal_leases { volume_id volume; term_number term; template <class S, class C> static void describe(S& s, C& c) { c(s.volume, s.term); } };
-
 using action = std::variant<register_node, create_volume, rename_volume, resize_volume, delete_volume, take_lease, release_lease,
-                            extend_reservation, add_segments, commit_root, create_view, delete_view, reap, seal_leases>;
+                            extend_reservation, add_segments, commit_root, create_view, delete_view, reap, seal_leases, rename_view>;
 
 struct transaction {
     static constexpr std::uint8_t wire_version = 1;
@@ -417,6 +424,9 @@ namespace key {
 [[nodiscard]] bytes freed(const volume_id& lineage, const segment_id& id);
 [[nodiscard]] bytes forward(const volume_id& lineage, segment_number from);        // → forward_record
 [[nodiscard]] bytes pins(const volume_id& lineage);                                // → pin_list; absent = no views
+// → sequence_number: the latest past the head at which a view was deleted or renamed. The owner's journal may still tell
+// of that view, and of those before it, which were made first: none is made up to there again. Absent = none such.
+[[nodiscard]] bytes withdrawn(const volume_id& volume);
 [[nodiscard]] bytes totals();
 [[nodiscard]] bytes client(const account_id& account, const client_id& client);
 }  // namespace key

@@ -86,6 +86,13 @@ public:
     [[nodiscard]] virtual result<std::optional<io_limits>> limits_in_force(const ledger::volume_record& of) = 0;
     [[nodiscard]] virtual result<void> create_snapshot(const volume::target& what) = 0;
     [[nodiscard]] virtual result<std::vector<volume::snapshot_info>> snapshots(const std::string& volume) = 0;
+    struct snapshot_details {
+        volume::snapshot_info info;
+        std::vector<std::string> clones;  // volumes that stand on it
+    };
+    [[nodiscard]] virtual result<snapshot_details> snapshot(const volume::target& what) = 0;
+    // A pending one is waited for. Refused while clones stand on it.
+    [[nodiscard]] virtual result<void> rename_snapshot(const volume::target& what, const std::string& to) = 0;
     [[nodiscard]] virtual result<void> delete_snapshot(const volume::target& what) = 0;
     [[nodiscard]] virtual result<ledger::volume_record> clone(const volume::target& from, const std::string& to) = 0;
 

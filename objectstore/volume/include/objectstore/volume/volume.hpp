@@ -101,6 +101,7 @@ struct snapshot_info {
     std::uint64_t created_unix = 0;
     sequence_number at;
     bool pending = false;  // durable, not yet anchored in the ledger
+    std::uint64_t size = 0;  // of the volume when it was taken
 };
 
 class volume : public reader {
@@ -122,6 +123,8 @@ public:
 
     [[nodiscard]] virtual result<void> create_snapshot(const std::string& name) = 0;  // durable remotely when it returns
     [[nodiscard]] virtual result<std::vector<snapshot_info>> snapshots() = 0;
+    // errc::busy while it is pending, or a clone stands on it.
+    [[nodiscard]] virtual result<void> rename_snapshot(const std::string& name, const std::string& to) = 0;
     [[nodiscard]] virtual result<void> resize(std::uint64_t size) = 0;
     [[nodiscard]] virtual result<void> checkpoint() = 0;  // and wait until its root is final
     // Copies and frees until no more than 1.5 × what is needed, and clean_slack, is stored. It goes on by itself anyway.

@@ -1,0 +1,200 @@
+// Snapshots under other names, and gone for good.
+#include <support/memory_layer.hpp>
+
+#include <catch2/catch.hpp>
+
+using namespace cess;
+using support::memory_network;
+using namespace std::chrono_literals;
+
+namespace {
+
+volume::settings small() {
+    volume::settings how;
+    how.segment_size = 64 * KiB;
+    how.buffers_max = 1 * MiB;
+    how.append_idle = 20ms;
+    how.checkpoint_idle = 10min;
+    how.writer_patience = 2s;
+    return how;
+}
+
+std::unique_ptr<volume::volume> opened(memory_network& on, const std::string& name = "v") {
+    auto out = on.open(name, small());
+    if (!out) FAIL(out.error().message());
+    return std::move(*out);
+}
+
+void must(const result<void>& done) {
+    if (!done) FAIL(done.error().message());
+}
+
+void put(volume::volume& in, std::string_view value) {
+    volume::change edit;
+    edit.put(to_bytes("k"), to_bytes(value));
+    edit.write(1, 0, as_view(value));
+    if (const auto done = in.apply(edit); !done) FAIL(done.error().message());
+}
+
+std::string get(volume::reader& in) {
+    const auto value = in.get(as_view("k"));
+    REQUIRE(value.has_value());
+    if (!*value) return "(none)";
+    bytes data((*value)->size());
+    must(in.read(1, 0, data));
+    CHECK(data == **value);
+    return to_string(**value);
+}
+
+std::string get(memory_network& on, const std::string& snapshot) {
+    const auto opened = on.open_snapshot("v", snapshot);
+    return opened ? get(**opened) : opened.error().message();
+}
+
+std::vector<std::string> names(volume::volume& of) {
+    const auto all = of.snapshots();
+    REQUIRE(all.has_value());
+    std::vector<std::string> out;
+    for (const auto& each : *all) out.push_back(each.name + (each.pending ? " pending" : ""));
+    return out;
+}
+using list = std::vector<std::string>;
+
+// Consensus as tests want it: down, or down from the moment on that a view was made.
+struct consensus {
+    std::shared_ptr<std::atomic<bool>> down = std::make_shared<std::atomic<bool>>(false);
+    std::shared_ptr<std::atomic<bool>> down_after_view = std::make_shared<std::atomic<bool>>(false);
+    std::shared_ptr<std::atomic<bool>> answer_is_lost = std::make_shared<std::atomic<bool>>(false);
+
+    explicit consensus(memory_network& of) {
+        of.set_fault([this_down = down, after = down_after_view, lost = answer_is_lost](std::string_view what) -> result<void> {
+            if (what == "answer" && after->exchange(false)) {
+                *this_down = true;
+                if (*lost) return error(errc::timeout, "the answer is lost");
+            }
+            if (what == "ledger" && *this_down) return error(errc::unavailable, "consensus is down");
+            return {};
+        });
+    }
+    void wait_until_down() const {
+        for (int i = 0; i < 2000 && !*down; ++i) std::this_thread::sleep_for(5ms);
+        REQUIRE(*down);
+    }
+};
+
+}  // namespace
+
+TEST_CASE("a renamed snapshot keeps its state, and its old name can be used again") {
+    memory_network net;
+    net.create_volume("v", ledger::volume_type::filesystem);
+    {
+        const auto v = opened(net);
+        put(*v, "one");
+        must(v->create_snapshot("a"));
+        must(v->checkpoint());
+        must(v->rename_snapshot("a", "b"));
+        CHECK(names(*v) == list{"b"});
+        CHECK(v->rename_snapshot("a", "c").error().code == errc::not_found);
+        CHECK(v->rename_snapshot("b", "B/").error().code == errc::invalid);
+        CHECK(v->create_snapshot("b").error().code == errc::exists);
+        put(*v, "two");
+        must(v->create_snapshot("a"));
+        must(v->checkpoint());
+        CHECK(v->rename_snapshot("a", "b").error().code == errc::exists);
+        CHECK(v->create_snapshot("c").has_value());  // a refused rename took no name
+        CHECK(get(net, "b") == "one");
+        CHECK(get(net, "a") == "two");
+        net.crash(0);
+    }
+    const auto v = opened(net);
+    must(v->checkpoint());
+    CHECK(names(*v) == list{"b", "a", "c"});
+    CHECK(get(net, "b") == "one");
+}
+
+TEST_CASE("a pending snapshot gets no other name, and its own is nobody else's") {
+    memory_network net;
+    net.create_volume("v", ledger::volume_type::filesystem);
+    const consensus ledger(net);
+    const auto v = opened(net);
+    must(v->create_snapshot("a"));
+    must(v->checkpoint());
+    *ledger.down = true;
+    must(v->create_snapshot("b"));
+    CHECK(v->rename_snapshot("b", "c").error().code == errc::busy);
+    CHECK(v->rename_snapshot("a", "b").error().code == errc::exists);
+    CHECK(v->rename_snapshot("a", "c").error().code == errc::unavailable);
+    *ledger.down = false;
+    must(v->checkpoint());
+    CHECK(names(*v) == list{"a", "b"});
+    must(v->rename_snapshot("b", "c"));
+    CHECK(names(*v) == list{"a", "c"});
+}
+
+TEST_CASE("a snapshot that is deleted before a head follows it is not made again by the next owner") {
+    memory_network net;
+    net.create_volume("v", ledger::volume_type::filesystem);
+    const consensus ledger(net);
+    {
+        const auto v = opened(net);
+        put(*v, "kept");
+        must(v->create_snapshot("kept"));
+        must(v->checkpoint());
+        put(*v, "gone");
+        *ledger.down_after_view = true;
+        must(v->create_snapshot("gone"));
+        ledger.wait_until_down();
+        put(*v, "later");
+        must(v->create_snapshot("later"));
+        put(*v, "last");
+        must(v->sync());
+        net.crash(0);
+        *ledger.down = false;
+    }
+    must(net.delete_snapshot("v", "gone"));
+    for (int round = 0; round < 2; ++round) {
+        const auto v = opened(net);
+        must(v->checkpoint());
+        CHECK(names(*v) == list{"kept", "later"});
+        CHECK(get(*v) == "last");
+        net.crash(0);
+    }
+    CHECK(get(net, "kept") == "kept");
+    CHECK(get(net, "later") == "later");
+    const auto v = opened(net);
+    put(*v, "again");
+    must(v->create_snapshot("gone"));  // the name is free
+    must(v->checkpoint());
+    CHECK(get(net, "gone") == "again");
+}
+
+TEST_CASE("a snapshot whose owner did not hear that it was made may be renamed or deleted, once") {
+    for (const bool renamed : {false, true}) {
+        memory_network net;
+        net.create_volume("v", ledger::volume_type::filesystem);
+        const consensus ledger(net);
+        {
+            const auto v = opened(net);
+            put(*v, "one");
+            *ledger.answer_is_lost = *ledger.down_after_view = true;
+            must(v->create_snapshot("a"));
+            ledger.wait_until_down();
+            must(renamed ? net.rename_snapshot("v", "a", "b") : net.delete_snapshot("v", "a"));
+            *ledger.down = false;
+            put(*v, "two");
+            for (int i = 0; i < 50 && !v->checkpoint(); ++i) std::this_thread::sleep_for(50ms);
+            CHECK(names(*v) == (renamed ? list{"b"} : list{}));
+            put(*v, "three");
+            must(v->create_snapshot("c"));  // with the keys that the first one began
+            put(*v, "four");
+            must(v->checkpoint());
+            CHECK(get(net, "c") == "three");
+            if (renamed) CHECK(get(net, "b") == "one");
+            net.crash(0);
+        }
+        const auto v = opened(net);
+        CHECK(get(*v) == "four");
+        must(v->checkpoint());
+        CHECK(names(*v) == (renamed ? list{"b", "c"} : list{"c"}));
+    }
+}
