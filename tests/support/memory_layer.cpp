@@ -207,7 +207,7 @@ public:
     net::awaitable<result<std::vector<ledger::view_record>>> views(volume_id of, net::time_point) override {
         CO_CHECK_OK(m_of.ask("ledger"));
         const std::lock_guard lock(m_of.mutex);
-        co_return ledger::list::views(m_of.ledger_state, of, "", 1000);
+        co_return ledger::list::views(m_of.ledger_state, of, "", ledger::limits::views_max);
     }
     net::awaitable<result<std::vector<ledger::segment_record>>> segments(volume_id lineage, segment_number after, std::uint32_t limit, net::time_point) override {
         CO_CHECK_OK(m_of.ask("ledger"));
@@ -575,6 +575,18 @@ result<void> memory_network::rename_snapshot(const std::string& volume, const st
     const auto of = record(volume);
     const std::lock_guard lock(m_state->mutex);
     CHECK_OK(m_state->submit(m_account, ledger::rename_view{of.id, of.term, snapshot, to}));
+    return {};
+}
+
+result<void> memory_network::anchor_head(const std::string& volume, const std::string& snapshot) {
+    const auto of = record(volume);
+    ledger::create_view what;
+    what.volume = of.id;
+    what.term = of.term;
+    what.name = snapshot;
+    what.at = of.head;
+    const std::lock_guard lock(m_state->mutex);
+    CHECK_OK(m_state->submit(m_account, std::move(what)));
     return {};
 }
 

@@ -44,6 +44,7 @@ public:
     [[nodiscard]] ledger::volume_record record(const std::string& name);
     [[nodiscard]] result<void> delete_snapshot(const std::string& volume, const std::string& snapshot);
     [[nodiscard]] result<void> rename_snapshot(const std::string& volume, const std::string& snapshot, const std::string& to);
+    [[nodiscard]] result<void> anchor_head(const std::string& volume, const std::string& snapshot);  // a view of it, made by no engine
     [[nodiscard]] result<void> resize(const std::string& volume, std::uint64_t size);
     // In a fresh directory each; `how.directory` is chosen here.
     [[nodiscard]] result<std::unique_ptr<volume::volume>> open(const std::string& name, volume::settings how = {});

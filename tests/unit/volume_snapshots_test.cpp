@@ -1,4 +1,4 @@
-// Snapshots under other names, and gone for good.
+// Snapshots in numbers, under other names, and gone for good.
 #include <support/memory_layer.hpp>
 
 #include <catch2/catch.hpp>
@@ -197,4 +197,71 @@ TEST_CASE("a snapshot whose owner did not hear that it was made may be renamed o
         must(v->checkpoint());
         CHECK(names(*v) == (renamed ? list{"b", "c"} : list{"c"}));
     }
+}
+
+TEST_CASE("one snapshot too many is refused before it is durable, counting those that are pending") {
+    memory_network net;
+    net.create_volume("v", ledger::volume_type::filesystem);
+    {
+        const auto v = opened(net);
+        put(*v, "here");
+        must(v->close());
+    }
+    const auto all = ledger::limits::views_max;
+    for (std::size_t i = 0; i + 2 < all; ++i) must(net.anchor_head("v", "s" + std::to_string(i)));
+    const consensus ledger(net);
+    {
+        const auto v = opened(net);
+        must(v->create_snapshot("before-last"));
+        must(v->checkpoint());
+        *ledger.down = true;
+        must(v->create_snapshot("last"));
+        const auto refused = v->create_snapshot("more");
+        REQUIRE_FALSE(refused.has_value());
+        CHECK(refused.error().code == errc::quota);
+        CHECK(refused.error().what.find("1024 snapshots") != std::string::npos);
+        net.crash(0);  // nothing of it is in the journal
+        *ledger.down = false;
+    }
+    const auto v = opened(net);
+    must(v->checkpoint());
+    CHECK(v->create_snapshot("more").error().code == errc::quota);
+    CHECK(names(*v).size() == all);
+    must(net.delete_snapshot("v", "s7"));
+    must(v->create_snapshot("more"));
+    must(v->checkpoint());
+    CHECK(names(*v).size() == all);
+}
+
+TEST_CASE("hundreds of snapshots wait for consensus while the volume is written, and all are anchored") {
+    memory_network net;
+    net.create_volume("v", ledger::volume_type::filesystem);
+    const consensus ledger(net);
+    constexpr int count = 300;
+    const auto name = [](int i) { return "s" + std::to_string(i); };
+    {
+        const auto v = opened(net);
+        *ledger.down = true;
+        for (int i = 0; i < count / 2; ++i) {
+            put(*v, name(i));
+            must(v->create_snapshot(name(i)));
+        }
+        must(v->sync());
+        net.crash(0);
+    }
+    *ledger.down = false;
+    const auto v = opened(net);  // makes them again
+    *ledger.down = true;
+    for (int i = count / 2; i < count; ++i) {
+        put(*v, name(i));
+        must(v->create_snapshot(name(i)));
+    }
+    CHECK(names(*v).size() == count);
+    *ledger.down = false;
+    for (int i = 0; i < 50 && !v->checkpoint(); ++i) std::this_thread::sleep_for(100ms);
+    const auto anchored = names(*v);
+    CHECK(anchored.size() == count);
+    CHECK(std::find(anchored.begin(), anchored.end(), name(count - 1)) != anchored.end());
+    for (const int i : {0, 1, count / 2 - 1, count / 2, count - 1}) CHECK(get(net, name(i)) == name(i));
+    must(v->close());
 }

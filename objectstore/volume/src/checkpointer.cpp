@@ -191,25 +191,25 @@ result<void> checkpointer::prepare(job& j) {
 // Fills in where the segments are that were stored after the cut.
 result<void> checkpointer::settle_locations(job& j, root_manifest& manifest) {
     j.added.clear();
-    const auto placed = [this](const segment_ref& ref, segment_row row) -> result<segment_row> {
+    const auto placed = [this](const segment_ref& ref, sequence_number birth) -> result<ledger::segment_record> {
         const auto found = m_of.table.record_of(ref);
         if (!found) return error(errc::corrupt, "segment " + std::to_string(ref.number.value) + " of the cut is nowhere");
-        const auto birth = row.at.birth;
-        row.at = *found;
-        row.at.birth = birth;
-        row.at.death = {};
-        return row;
+        auto at = *found;
+        at.birth = birth;
+        at.death = {};
+        return at;
     };
     for (const auto& [ref, row] : j.what.segments.late) {
         if (m_of.broken.snapshot_misses_buffers && j.what.snapshot) break;
-        TRY(auto whole, placed(ref, row));
+        auto whole = row;
+        TRY(whole.at, placed(ref, row.at.birth));
         manifest.rows.push_back({ref.lineage, std::move(whole)});
     }
     for (auto& row : m_of.table.unused_at(j.what.at)) manifest.rows.push_back({m_of.table.own(), std::move(row)});
-    for (const auto& row : j.what.segments.add) {
-        if (m_of.table.is_added(row.at.number)) continue;  // by the cut before, which was not final when this one was made
-        TRY(auto whole, placed({m_of.table.own(), row.at.number}, row));
-        j.added.push_back(std::move(whole.at));
+    for (const auto& [number, birth] : j.what.segments.add) {
+        if (m_of.table.is_added(number)) continue;  // by the cut before, which was not final when this one was made
+        TRY(auto whole, placed({m_of.table.own(), number}, birth));
+        j.added.push_back(std::move(whole));
     }
     for (const auto& each : j.what.segments.dead) manifest.declared.push_back(each.number);
     for (const auto& each : m_carried) manifest.declared.push_back(each.number);
@@ -257,7 +257,7 @@ result<void> checkpointer::add_in_steps(job& j) {
     if (j.added.size() <= added_at_once_max) return {};
     CHECK_OK(m_of.log.sync_locations());
     std::unordered_map<segment_number, bool, id_hash> data;
-    for (const auto& row : j.what.segments.add) data.emplace(row.at.number, true);
+    for (const auto& each : j.what.segments.add) data.emplace(each.number, true);
     std::vector<ledger::segment_record> rest, step;
     for (auto& each : j.added) (data.contains(each.number) ? step : rest).push_back(std::move(each));
     j.added = std::move(rest);
@@ -407,7 +407,7 @@ void checkpointer::finish(job& j) {
 // The next root is compared with this one.
 void checkpointer::become_last(job& j) {
     std::vector<segment_number> numbers;
-    for (const auto& row : j.what.segments.add) numbers.push_back(row.at.number);
+    for (const auto& each : j.what.segments.add) numbers.push_back(each.number);
     m_of.table.mark_added(numbers);
     m_dead = j.what.replayed ? std::move(j.dead) : std::vector<ledger::segment_death>();
     m_in_root.clear();

@@ -11,7 +11,7 @@ namespace {
 constexpr std::size_t dead_at_once_max = 2000;     // segments declared in one transaction
 constexpr std::size_t clear_at_once = 2048;        // extents of a dropped blob in one batch
 constexpr std::size_t waiting_heads_max = 8;
-constexpr std::size_t waiting_snapshots_max = 64;
+constexpr std::size_t waiting_snapshots_max = 512;
 constexpr int closing_checkpoints_max = 8;
 constexpr auto flush_patience = std::chrono::seconds(60);
 constexpr auto upkeep_period = std::chrono::milliseconds(500);
@@ -173,6 +173,26 @@ result<void> engine::refresh_views() {
     return {};
 }
 
+// One too many would be durable and never anchored.
+result<void> engine::check_snapshot_room() {
+    const auto full = [this] {
+        const std::lock_guard lock(m_state_mutex);
+        return m_names.size() >= ledger::limits::views_max;
+    };
+    if (!full()) return {};
+    (void)refresh_views();  // some may have been deleted meanwhile
+    if (!full()) return {};
+    return error(errc::quota, "volume " + record().name + " has " + std::to_string(ledger::limits::views_max) + " snapshots, pending ones included; delete some");
+}
+
+// REQUIRES: check_snapshot_name() and check_snapshot_room() said yes. Others may have been quicker since.
+result<void> engine::claim_name(const std::string& name) {
+    const std::lock_guard lock(m_state_mutex);
+    if (m_names.size() >= ledger::limits::views_max) return error(errc::quota, "volume " + record().name + " has too many snapshots; delete some");
+    if (!m_names.insert(name).second) return error(errc::exists, "snapshot " + record().name + "@" + name);
+    return {};
+}
+
 result<void> engine::check_snapshot_name(const std::string& name) {
     if (!valid_name(name)) return error(errc::invalid, "snapshot name must be [a-z0-9][a-z0-9.-]{0,62} without '..'");
     {
@@ -189,6 +209,7 @@ result<void> engine::check_snapshot_name(const std::string& name) {
 result<void> engine::create_snapshot(const std::string& name) {
     CHECK_OK(check_writable());
     CHECK_OK(check_snapshot_name(name));
+    CHECK_OK(check_snapshot_room());
     if (m_checkpointer->waiting() >= waiting_snapshots_max) return error(errc::exhausted, "snapshots wait for consensus");
     const auto now = m_layer.world().wall_now().time_since_epoch();
     snapshot_edit edit{name, static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::seconds>(now).count()), record().size};
@@ -196,10 +217,7 @@ result<void> engine::create_snapshot(const std::string& name) {
     {
         const cut_role role(*this);
         if (!role) return error(errc::timeout, "local checkpoint of the snapshot");
-        {
-            const std::lock_guard lock(m_state_mutex);
-            if (!m_names.insert(name).second) return error(errc::exists, "snapshot " + record().name + "@" + name);
-        }
+        CHECK_OK(claim_name(name));
         auto made = make_cut(edit);
         if (!made) {
             const std::lock_guard lock(m_state_mutex);

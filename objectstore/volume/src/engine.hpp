@@ -90,6 +90,8 @@ private:
     [[nodiscard]] result<void> cut_for_cleaning();
     [[nodiscard]] result<void> flush_memtable();
     [[nodiscard]] result<void> check_snapshot_name(const std::string& name);
+    [[nodiscard]] result<void> check_snapshot_room();
+    [[nodiscard]] result<void> claim_name(const std::string& name);
     void snapshot_settled(const std::string& name, bool anchored);
     [[nodiscard]] result<void> refresh_views();
     void refresh_network_free();

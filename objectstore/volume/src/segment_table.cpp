@@ -201,7 +201,7 @@ void segment_table::take_rows(segment_number number, state& s, sequence_number a
         ++s.cuts;
     }
     if (lives_elsewhere) return;
-    if (!s.added) out.add.push_back(row);
+    if (!s.added) out.add.push_back({number, row.at.birth});
     if (dead && !s.declaring && !s.declared && out.dead.size() < dead_max) {
         out.dead.push_back({number, emptied});
         s.declaring = true;

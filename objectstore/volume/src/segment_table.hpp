@@ -94,12 +94,16 @@ public:
     void commit(const live_deltas& deltas, sequence_number at);
 
     // ---- checkpoints
-    // The state of the table at a cut.
+    // The state of the table at a cut. Hundreds may wait, each naming all that the ledger does not have: in few bytes.
+    struct unadded {
+        segment_number number;
+        sequence_number birth;
+    };
     struct cut {
         std::vector<std::pair<segment_ref, segment_row>> dirty;  // stored ones: go to the store now
         std::vector<segment_ref> gone;                           // their death is final: leave the store
         std::vector<std::pair<segment_ref, segment_row>> late;   // not stored yet: go to the manifest (location follows)
-        std::vector<segment_row> add;                            // stored or not; the ledger does not have them yet
+        std::vector<unadded> add;                                // stored or not; the ledger does not have them yet
         std::vector<ledger::segment_death> dead;                 // at the cut
         std::vector<ledger::segment_move> moved;                 // into containers among `add`
     };
