@@ -5,13 +5,18 @@ namespace {
 
 struct arguments {
     std::string name, to;
+    std::vector<std::string> names;
 };
 
 result<int> create(context& c, const arguments& a) {
-    TRY(const auto what, snapshot_name(a.name));
+    std::vector<volume::target> what;
+    for (const auto& name : a.names) {
+        TRY(auto parsed, snapshot_name(name));
+        what.push_back(std::move(parsed));
+    }
     TRY(auto runtime, c.connect());
-    CHECK_OK(runtime->create_snapshot(what));
-    print("snapshot " + a.name);
+    CHECK_OK(runtime->create_snapshots(what));
+    for (const auto& name : a.names) print("snapshot " + name);
     return 0;
 }
 
@@ -100,8 +105,8 @@ void add_snapshot_commands(CLI::App& app, context& c) {
     const auto a = std::make_shared<arguments>();
     const auto act = [&c](CLI::App* command, auto what) { command->callback([&c, what] { c.action = what; }); };
 
-    auto* create_command = add_command(*snapshot, c, "create", "Keep a volume's present state, also while it is attached", false);
-    create_command->add_option("name", a->name, "Volume and name of the snapshot")->required()->option_text("VOLUME@SNAPSHOT");
+    auto* create_command = add_command(*snapshot, c, "create", "Keep a volume's present state, or that of several at one instant", false);
+    create_command->add_option("name", a->names, "Volume and name of each snapshot")->required()->option_text("VOLUME@SNAPSHOT...");
     act(create_command, [&c, a] { return create(c, *a); });
 
     auto* list_command = add_command(*snapshot, c, "list", "List a volume's snapshots", true);

@@ -15,7 +15,9 @@
 
 #include <sys/stat.h>
 
+#include <atomic>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <thread>
@@ -280,6 +282,65 @@ TEST_CASE("a snapshot is shown and renamed, attached or not, but not under a clo
     must(runtime->delete_volume("copy"));
     must(runtime->rename_snapshot(target("disk@d"), "e"));
     must(runtime->delete_snapshot(target("disk@e")));
+}
+
+TEST_CASE("several volumes are cut at one instant, all or none") {
+    house h;
+    const auto writer = h.runtime(), second = h.runtime(), asker = h.runtime();
+    for (const auto* name : {"a", "b", "c"}) must(writer->create_volume(spec(name, ledger::volume_type::block, 16 * MiB)));
+    auto a = must(writer->attach(target("a"), {})), b = must(second->attach(target("b"), {}));  // c by nobody
+    const auto bytes_of = [](std::uint64_t number) {
+        bytes out(4096);
+        std::memcpy(out.data(), &number, sizeof number);
+        return out;
+    };
+    const auto number_in = [](client::attachment& of) {
+        std::uint64_t number = 0;
+        const auto got = read(of, 0, 4096);
+        std::memcpy(&number, got.data(), sizeof number);
+        return number;
+    };
+    std::atomic<bool> stop{false};
+    std::atomic<std::uint64_t> at{0};
+    std::thread working([&] {
+        for (std::uint64_t n = 1; !stop; at = n++) {
+            for (auto* to : {a.get(), b.get()}) {
+                volume::change c;
+                const auto data = bytes_of(n);
+                c.write(1, 0, data);
+                if (!to->head()->apply(c)) return;
+            }
+        }
+    });
+    std::vector<std::string> taken;
+    for (int i = 0; i < 6; ++i) {
+        const auto name = "s" + std::to_string(i);
+        const auto before = at.load();
+        const auto made = asker->create_snapshots({target("b@" + name), target("c@" + name), target("a@" + name)});
+        if (!made) stop = true;
+        CHECK(made.has_value());
+        if (made) taken.push_back(name);
+        for (int wait = 0; wait < 1000 && at == before; ++wait) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        CHECK(at != before);  // writing goes on
+    }
+    const auto refused = asker->create_snapshots({target("a@t"), target("b@s0")});
+    CHECK(refused.error().code == errc::exists);
+    CHECK(asker->create_snapshots({target("a@t"), target("a@u")}).error().code == errc::invalid);
+    CHECK(asker->create_snapshots({target("a@t"), target("none@t")}).error().code == errc::not_found);
+    stop = true;
+    working.join();
+    // One that is made, and one that cannot be: the first goes again.
+    must(b->head()->hold_writes(7, std::chrono::seconds(20)));
+    CHECK(asker->create_snapshots({target("a@t"), target("b@t")}).error().code == errc::conflict);
+    must(b->head()->release_writes(7));
+    for (auto* each : {a.get(), b.get()}) must(each->detach());
+    for (const auto* name : {"a", "b", "c"}) CHECK(names_of(*asker, name) == taken);
+    for (const auto& name : taken) {
+        auto of_a = must(asker->attach(target("a@" + name), {})), of_b = must(asker->attach(target("b@" + name), {}));
+        const auto first = number_in(*of_a), then = number_in(*of_b);
+        INFO(name << " a=" << first << " b=" << then);
+        CHECK((first == then || first == then + 1));
+    }
 }
 
 TEST_CASE("a clone diverges from its snapshot, a flipped byte has a name, and deleting frees") {

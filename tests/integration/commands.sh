@@ -51,7 +51,12 @@ cess snapshot list files | grep -q 'files@then' || fail "snapshot rename"
 expect 1 'not found' cess snapshot info files@now
 cess snapshot rename files@then now > /dev/null
 cess snapshot info files@now | grep -q '^state: anchored$' || fail "snapshot info: $(cess snapshot info files@now)"
-cess snapshot create device@pair > /dev/null
+cess snapshot create files@pair device@pair > "$work/pair"
+[ "$(cat "$work/pair")" = "snapshot files@pair
+snapshot device@pair" ] || fail "snapshot create of two: $(cat "$work/pair")"
+expect 1 'no snapshot of the group was made.*exists' cess snapshot create files@other device@pair
+expect 2 'twice' cess snapshot create files@other files@more
+expect 1 'not found: snapshot files@other|not found' cess snapshot info files@other
 cess clone device@pair copy > /dev/null
 cess snapshot info device@pair --json | python3 -c '
 import json, sys
@@ -59,6 +64,7 @@ s = json.load(sys.stdin)
 assert (s["volume"], s["name"], s["size"], s["pending"], s["clones"]) == ("device", "pair", 20 << 30, False, ["copy"]), s'
 expect 1 'clones' cess snapshot rename device@pair other
 cess volume delete copy > /dev/null
+cess snapshot delete files@pair > /dev/null
 cess snapshot delete device@pair > /dev/null
 cess clone files@now copy > /dev/null
 cess volume info copy > /dev/null

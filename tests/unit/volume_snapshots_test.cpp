@@ -1,4 +1,4 @@
-// Snapshots in numbers, under other names, and gone for good.
+// Snapshots in numbers, under other names, of several volumes at once, and gone for good.
 #include <support/memory_layer.hpp>
 
 #include <catch2/catch.hpp>
@@ -264,4 +264,35 @@ TEST_CASE("hundreds of snapshots wait for consensus while the volume is written,
     CHECK(std::find(anchored.begin(), anchored.end(), name(count - 1)) != anchored.end());
     for (const int i : {0, 1, count / 2 - 1, count / 2, count - 1}) CHECK(get(net, name(i)) == name(i));
     must(v->close());
+}
+
+TEST_CASE("held writes wait until they are released, or until the hold is over by itself") {
+    memory_network net;
+    net.create_volume("v", ledger::volume_type::filesystem);
+    const auto v = opened(net);
+    put(*v, "before");
+    must(v->hold_writes(1, 30s));
+    CHECK(v->hold_writes(2, 1s).error().code == errc::conflict);
+    std::atomic<bool> done{false};
+    std::thread writer([&] {
+        put(*v, "after");
+        done = true;
+    });
+    must(v->create_snapshot("s"));
+    std::this_thread::sleep_for(100ms);
+    CHECK_FALSE(done);
+    CHECK(get(*v) == "before");
+    must(v->release_writes(1));
+    writer.join();
+    must(v->checkpoint());
+    CHECK(get(*v) == "after");
+    CHECK(get(net, "s") == "before");
+
+    const auto began = std::chrono::steady_clock::now();
+    must(v->hold_writes(2, 300ms));
+    put(*v, "late");  // nobody releases it
+    CHECK(std::chrono::steady_clock::now() - began >= 300ms);
+    CHECK(v->release_writes(2).error().code == errc::timeout);
+    must(v->hold_writes(3, 10s));
+    must(v->close());  // does not wait for it
 }

@@ -37,7 +37,14 @@ struct set_limits { io_limits to; template <class S, class C> static void descri
 struct get_limits { template <class S, class C> static void describe(S&, C&) {} };
 struct tell_usage { template <class S, class C> static void describe(S&, C&) {} };
 struct rename_snapshot { std::string name, to; template <class S, class C> static void describe(S& s, C& c) { c(s.name, s.to); } };
-using owner_action = std::variant<make_snapshot, list_snapshots, set_size, set_limits, get_limits, tell_usage, rename_snapshot>;
+// Several volumes are cut at one instant between these two. The second is refused if the first did not last so long.
+struct hold_writes {
+    std::uint64_t id = 0;  // chosen at random by the asker
+    std::uint32_t at_most_ms = 0;
+    template <class S, class C> static void describe(S& s, C& c) { c(s.id, s.at_most_ms); }
+};
+struct release_writes { std::uint64_t id = 0; template <class S, class C> static void describe(S& s, C& c) { c(s.id); } };
+using owner_action = std::variant<make_snapshot, list_snapshots, set_size, set_limits, get_limits, tell_usage, rename_snapshot, hold_writes, release_writes>;
 
 struct owner_command {
     static constexpr std::uint8_t wire_version = 1;

@@ -10,6 +10,11 @@ namespace {
 constexpr std::size_t spent_max = 4096;
 constexpr std::size_t commands_waiting_max = 32;
 
+// These must not wait behind a command whose own change waits until the writes are released.
+bool makes_snapshots(const owner_action& what) {
+    return std::holds_alternative<make_snapshot>(what) || std::holds_alternative<hold_writes>(what) || std::holds_alternative<release_writes>(what);
+}
+
 template <class Message>
 net::reply answer(const Message& message) {
     net::reply out;
@@ -69,6 +74,8 @@ result<owner_result> owned_volume::execute(const owner_action& what) {
     owner_result out;
     if (const auto* make = std::get_if<make_snapshot>(&what)) CHECK_OK(m_on->create_snapshot(make->name));
     if (const auto* rename = std::get_if<rename_snapshot>(&what)) CHECK_OK(m_on->rename_snapshot(rename->name, rename->to));
+    if (const auto* hold = std::get_if<hold_writes>(&what)) CHECK_OK(m_on->hold_writes(hold->id, std::chrono::milliseconds(hold->at_most_ms)));
+    if (const auto* release = std::get_if<release_writes>(&what)) CHECK_OK(m_on->release_writes(release->id));
     if (const auto* set = std::get_if<set_size>(&what)) CHECK_OK(resize(set->size));
     if (const auto* set = std::get_if<set_limits>(&what)) CHECK_OK(limit(set->to));
     if (std::holds_alternative<get_limits>(what)) {
@@ -90,7 +97,7 @@ result<owner_result> owned_volume::execute(const owner_action& what) {
 owner_service::owner_service(net::env& world, chain::client& ledger, owner_identity self, net::duration ledger_patience, metrics& count)
     : m_world(world), m_ledger(ledger), m_self(self), m_patience(ledger_patience), m_secret(crypto::secret_key::generate(world.random())),
       m_refused(count.make_counter("cess_owner_refused_total", "Owner commands refused for want of authority.")),
-      m_workers(1, commands_waiting_max) {}
+      m_workers(1, commands_waiting_max), m_cutters(1, commands_waiting_max) {}
 
 result<void> owner_service::claim(volume_id which) {
     std::lock_guard lock(m_mutex);
@@ -187,7 +194,8 @@ net::awaitable<net::reply> owner_service::command(node_id from, net::request wha
         m_refused.add();
         co_return net::reply::of(std::move(allowed).error());
     }
-    auto work = net::offload(m_workers, [on = *found, what = std::move(asked->body.what)] { return on->execute(what); });
+    auto& workers = makes_snapshots(asked->body.what) ? m_cutters : m_workers;
+    auto work = net::offload(workers, [on = *found, what = std::move(asked->body.what)] { return on->execute(what); });
     auto done = co_await std::move(work);
     // The engine closes: the asker waits until the lease is gone, or another's.
     const bool closing = !done && done.error().code == errc::canceled;

@@ -50,7 +50,10 @@ struct owner_identity {
 class owner_service final : public net::service {
 public:
     owner_service(net::env& world, chain::client& ledger, owner_identity self, net::duration ledger_patience, metrics& count);
-    ~owner_service() override { m_workers.stop(); }
+    ~owner_service() override {
+        m_workers.stop();
+        m_cutters.stop();
+    }
 
     net::awaitable<net::reply> serve(node_id from, net::request what) override;
 
@@ -80,6 +83,7 @@ private:
     std::map<volume_id, std::shared_ptr<owned_volume>> m_volumes;
     std::map<hash256, std::uint64_t> m_spent;  // challenges of commands that were rightly signed, until they expire
     net::worker_pool m_workers;
+    net::worker_pool m_cutters;  // of commands that make snapshots
 };
 
 }  // namespace cess::client

@@ -40,6 +40,7 @@ public:
     result<void> set_limits(const std::string& name, const io_limits& to) override;
     result<std::optional<io_limits>> limits_in_force(const ledger::volume_record& of) override;
     result<void> create_snapshot(const ::cess::volume::target& what) override;
+    result<void> create_snapshots(const std::vector<::cess::volume::target>& what) override;
     result<snapshot_details> snapshot(const ::cess::volume::target& what) override;
     result<void> rename_snapshot(const ::cess::volume::target& what, const std::string& to) override;
     result<std::vector<::cess::volume::snapshot_info>> snapshots(const std::string& volume) override;
@@ -49,6 +50,7 @@ public:
 
 private:
     friend class head_attachment;
+    friend class snapshot_group;
     struct inherited {  // what a clone stands on
         volume_id lineage;
         sequence_number at;

@@ -29,12 +29,6 @@ private:
     engine& m_of;
 };
 
-struct engine::prepared {
-    change_record record;
-    applied_change change;
-    std::size_t extent_edits = 0;
-};
-
 engine::engine(layer::layer& on, const chain::account& who, settings how, metrics& count, opened from)
     : m_layer(on), m_who(who), m_settings(std::move(how)), m_holder(std::move(from.holder)), m_store(std::move(from.state)),
       m_table(std::move(from.table)), m_keys(std::move(from.keys)), m_applied(from.applied.value), m_last_cut(from.start.root.sequence.value),
@@ -304,7 +298,8 @@ result<void> engine::check_limit(std::int64_t delta) const {
 }
 
 result<sequence_number> engine::commit(prepared& what) {
-    const std::lock_guard lock(m_apply);
+    std::unique_lock lock(m_apply);
+    if (what.of_user) wait_while_held(lock);
     CHECK_OK(check_writable());
     const sequence_number at{m_applied.load() + 1};
     executor run(*m_store, *m_table, what.extent_edits, at);
@@ -331,6 +326,7 @@ result<sequence_number> engine::apply(const change& what) {
     const foreground here(*this);
     CHECK_OK(wait_for_room());
     prepared ready;
+    ready.of_user = true;
     const auto done = prepare(what, ready);
     reach(m_settings.crashes, crash_point::change_placed);
     const auto pinned = ready.change.places;  // until the change stands: a segment with room for it is not dead

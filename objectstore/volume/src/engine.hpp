@@ -54,6 +54,8 @@ public:
     [[nodiscard]] result<void> create_snapshot(const std::string& name) override;
     [[nodiscard]] result<std::vector<snapshot_info>> snapshots() override;
     [[nodiscard]] result<void> rename_snapshot(const std::string& name, const std::string& to) override;
+    [[nodiscard]] result<void> hold_writes(std::uint64_t id, net::duration at_most) override;
+    [[nodiscard]] result<void> release_writes(std::uint64_t id) override;
     [[nodiscard]] result<void> resize(std::uint64_t size) override;
     [[nodiscard]] result<void> checkpoint() override;
     [[nodiscard]] result<void> clean() override;
@@ -63,7 +65,12 @@ public:
 private:
     class cut_role;
     class foreground;  // a user's operation is under way
-    struct prepared;  // a change with its places, ready to be applied
+    struct prepared {  // a change with its places, ready to be applied
+        change_record record;
+        applied_change change;
+        std::size_t extent_edits = 0;
+        bool of_user = false;  // and so waits while writes are held
+    };
 
     // life
     void begin_local_journal(entry_name after, metrics& count);
@@ -81,6 +88,7 @@ private:
     [[nodiscard]] result<void> prepare(const change& what, prepared& out);
     [[nodiscard]] result<sequence_number> commit(prepared& what);
     [[nodiscard]] result<void> check_limit(std::int64_t delta) const;  // REQUIRES: m_apply
+    void wait_while_held(std::unique_lock<std::mutex>& apply);
     [[nodiscard]] result<void> apply_nothing();
     [[nodiscard]] result<void> clear_dropped();
 
@@ -113,7 +121,13 @@ private:
     std::unique_ptr<locator> m_locator;
     std::unique_ptr<cleaner> m_cleaner;
 
+    struct hold {
+        std::uint64_t id = 0;
+        std::chrono::steady_clock::time_point until;
+    };
     std::mutex m_apply;
+    std::optional<hold> m_hold;           // REQUIRES: m_apply; over once its time is
+    std::condition_variable m_released;
     std::atomic<std::uint64_t> m_applied;
     std::atomic<std::uint64_t> m_last_cut;
 

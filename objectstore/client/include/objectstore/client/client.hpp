@@ -85,6 +85,9 @@ public:
     // None if nobody has it attached.
     [[nodiscard]] virtual result<std::optional<io_limits>> limits_in_force(const ledger::volume_record& of) = 0;
     [[nodiscard]] virtual result<void> create_snapshot(const volume::target& what) = 0;
+    // Of several volumes at one instant: no snapshot holds what was written after something that another one misses. All
+    // or none.
+    [[nodiscard]] virtual result<void> create_snapshots(const std::vector<volume::target>& what) = 0;
     [[nodiscard]] virtual result<std::vector<volume::snapshot_info>> snapshots(const std::string& volume) = 0;
     struct snapshot_details {
         volume::snapshot_info info;

@@ -125,6 +125,11 @@ public:
     [[nodiscard]] virtual result<std::vector<snapshot_info>> snapshots() = 0;
     // errc::busy while it is pending, or a clone stands on it.
     [[nodiscard]] virtual result<void> rename_snapshot(const std::string& name, const std::string& to) = 0;
+    // So that several volumes are cut at one instant: changes wait in apply() from now on until the hold is released, or
+    // has lasted for `at_most`. errc::conflict while another hold lasts.
+    [[nodiscard]] virtual result<void> hold_writes(std::uint64_t id, net::duration at_most) = 0;
+    // errc::timeout: it did not last until now.
+    [[nodiscard]] virtual result<void> release_writes(std::uint64_t id) = 0;
     [[nodiscard]] virtual result<void> resize(std::uint64_t size) = 0;
     [[nodiscard]] virtual result<void> checkpoint() = 0;  // and wait until its root is final
     // Copies and frees until no more than 1.5 × what is needed, and clean_slack, is stored. It goes on by itself anyway.
