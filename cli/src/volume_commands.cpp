@@ -139,6 +139,17 @@ result<int> rename(context& c, const arguments& a) {
     return 0;
 }
 
+result<int> flatten(context& c, const arguments& a) {
+    TRY(const auto name, volume_name(a.name));
+    TRY(auto runtime, c.connect());
+    {
+        progress_line line("flatten " + name);
+        CHECK_OK(runtime->flatten(name, [&](std::uint64_t done, std::uint64_t total) { line.show(done, total); }));
+    }
+    print("volume " + name + " stands alone now");
+    return 0;
+}
+
 result<int> remove(context& c, const arguments& a) {
     TRY(const auto name, volume_name(a.name));
     TRY(auto runtime, c.connect());
@@ -179,6 +190,10 @@ void add_volume_commands(CLI::App& app, context& c) {
     rename_command->add_option("name", a->name, "Its name")->required()->option_text("NAME");
     rename_command->add_option("to", a->to, "The new name")->required()->option_text("NEW");
     act(rename_command, [&c, a] { return rename(c, *a); });
+
+    auto* flatten_command = add_command(*volume, c, "flatten", "Copy what a clone shares with its snapshot, until it stands alone", false);
+    flatten_command->add_option("name", a->name, "The clone")->required()->option_text("NAME");
+    act(flatten_command, [&c, a] { return flatten(c, *a); });
 
     auto* delete_command = add_command(*volume, c, "delete", "Delete a volume and everything in it", false);
     delete_command->add_option("name", a->name, "Its name")->required()->option_text("NAME");

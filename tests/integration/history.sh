@@ -113,6 +113,27 @@ refused() {  # PATTERN FILE VOLUME
     import_of "$2" "$3" > "$work/out" 2> "$work/err" && fail "accepted: $2 into $3"
     [ "$(wc -l < "$work/err")" = 1 ] && grep -qiE -- "$1" "$work/err" || fail "not refused with /$1/: $(cat "$work/err")"
 }
+say "a clone is flattened, detached and attached, and its base goes"
+cess clone disk@one alone > /dev/null
+cess clone disk@two busy > /dev/null
+expect 1 'no clone' cess volume flatten disk
+expect 1 'clones' cess snapshot rename disk@one other
+cess snapshot create busy@own > /dev/null
+expect 1 'busy@own' cess volume flatten busy
+cess snapshot delete busy@own
+[ "$(cess volume flatten alone 2> "$work/err")" = "volume alone stands alone now" ] || fail "flatten: $(cat "$work/err")"
+[ ! -s "$work/err" ] || fail "something extra in a pipe: $(cat "$work/err")"
+expect 1 'no clone' cess volume flatten alone
+serve "$work/busy.sock" volume=busy
+cess volume flatten busy > /dev/null || fail "flatten of an attached clone"
+nbdcopy "$(uri "$work/busy.sock" busy)" "$work/back" && cmp "$work/back" "$work/two" || fail "flattening changed an attached clone"
+end_pid "$nbd_pid" || fail "nbdkit did not end"
+image alone "$work/back" && cmp "$work/back" "$work/one" || fail "flattening changed a clone"
+image busy "$work/back" && cmp "$work/back" "$work/two" || fail "a flattened clone was detached as something else"
+cess snapshot rename disk@one uno > /dev/null && cess snapshot rename disk@uno one > /dev/null || fail "a flattened clone holds its base"
+cess fsck alone > /dev/null || fail "fsck of a flattened clone"
+cess volume delete busy > /dev/null
+
 say "to another network: a whole stream, then a difference"
 cess export-diff disk@one > "$work/full.stream"
 cess export-diff disk@one disk@two > "$work/part.stream" 2> "$work/err" || fail "export-diff: $(cat "$work/err")"

@@ -45,6 +45,7 @@ public:
     [[nodiscard]] result<void> rename_snapshot(const std::string&, const std::string&) override { return error(errc::unsupported, "a volume in memory has no snapshots"); }
     [[nodiscard]] result<void> hold_writes(std::uint64_t, net::duration) override { return error(errc::unsupported, "a volume in memory has no snapshots"); }
     [[nodiscard]] result<void> release_writes(std::uint64_t) override { return error(errc::unsupported, "a volume in memory has no snapshots"); }
+    [[nodiscard]] result<void> flatten(const std::function<bool(std::uint64_t, std::uint64_t)>&) override { return error(errc::unsupported, "a volume in memory is no clone"); }
     [[nodiscard]] result<void> resize(std::uint64_t size) override;
     [[nodiscard]] result<void> checkpoint() override { return sync(); }
     [[nodiscard]] result<void> clean() override { return {}; }  // holds nothing but what is needed

@@ -680,6 +680,37 @@ TEST_CASE("a snapshot gets another name, and its old one is free") {
     CHECK(code(on.run(delete_view{v, "other"})) == errc::ok);
 }
 
+TEST_CASE("a clone that names nothing inherited any more stands alone") {
+    ledger_bench on;
+    const auto v = on.opened("v");
+    REQUIRE(code(on.run(on.root(v, 10, 1))) == errc::ok);
+    REQUIRE(code(on.run(on.view(v, "s", 10, 2))) == errc::ok);
+    auto clone = on.creation("clone");
+    clone.base = view_ref{v, "s"};
+    REQUIRE(code(on.run(clone)) == errc::ok);
+    const auto c = clone.id;
+    CHECK(code(on.run(drop_base{c, {1}, {10}})) == errc::invalid);  // nobody owned it yet
+    REQUIRE(code(on.run(on.taking(c, 0))) == errc::ok);
+    CHECK(code(on.run(drop_base{c, {1}, {10}})) == errc::invalid);  // its head is the base's
+    REQUIRE(code(on.run(on.root(c, 12, 1))) == errc::ok);
+    REQUIRE(code(on.run(on.view(c, "own", 12, 2))) == errc::ok);
+    REQUIRE(code(on.run(on.root(c, 14, 3))) == errc::ok);
+    CHECK(code(on.run(drop_base{c, {1}, {15}})) == errc::invalid);  // past the head
+    CHECK(code(on.run(drop_base{c, {1}, {14}})) == errc::not_empty);
+    CHECK(code(on.run(on.stranger, drop_base{c, {1}, {14}})) == errc::permission);
+    CHECK(on.volume(c).base.has_value());
+    REQUIRE(code(on.run(delete_view{c, "own"})) == errc::ok);
+    REQUIRE(code(on.run(on.view(c, "after", 14, 4))) == errc::ok);
+    CHECK(code(on.run(delete_view{v, "s"})) == errc::busy);
+    REQUIRE(code(on.run(on.taking(c, 1))) == errc::ok);
+    CHECK(code(on.run(drop_base{c, {1}, {14}})) == errc::fenced);
+    REQUIRE(code(on.run(drop_base{c, {2}, {14}})) == errc::ok);
+    CHECK_FALSE(on.volume(c).base.has_value());
+    CHECK(on.find<view_record>(key::view(v, "s"))->clones == 0);
+    CHECK(code(on.run(drop_base{c, {2}, {14}})) == errc::ok);  // said before
+    CHECK(code(on.run(delete_view{v, "s"})) == errc::ok);
+}
+
 TEST_CASE("a view that was deleted or renamed past the head is not made again, until the head is past it") {
     ledger_bench on;
     const auto v = on.opened("v");

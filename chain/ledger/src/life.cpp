@@ -145,6 +145,11 @@ void lineage::take_away(const segment_record& segment) {
     if (!m_in.scan(key::led_prefix(m_volume.id, segment.number), {}, 1).empty()) m_in.mark(key::astray(m_volume.id, segment.number));
 }
 
+std::optional<sequence_number> lineage::oldest_view() {
+    if (pins().empty()) return std::nullopt;
+    return pins().front().sequence;
+}
+
 void lineage::pin_view(const view_record& view) {
     pin made{view.at.sequence, {}};
     if (view.at.manifest && view.at.manifest->lineage == m_volume.id) made.manifest = view.at.manifest->number;

@@ -22,6 +22,7 @@ public:
     result<void> kill(const std::vector<segment_death>& deaths);
     result<void> move(const std::vector<segment_move>& moves);
     [[nodiscard]] std::size_t views() { return pins().size(); }
+    [[nodiscard]] std::optional<sequence_number> oldest_view();
     void pin_view(const view_record& view);
     void unpin_view(const view_record& view);
     // Each settles at most `limit` waiting segments and answers how many.

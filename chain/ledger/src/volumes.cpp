@@ -210,6 +210,20 @@ result<bytes> execute(transition& in, const rename_view& what) {
     return bytes{};
 }
 
+result<bytes> execute(transition& in, const drop_base& what) {
+    TRY(auto volume, in.held(what.volume, what.term));
+    if (!volume.base) return bytes{};
+    const auto& manifest = volume.head.manifest;
+    if (volume.head.sequence < what.at || (manifest && manifest->lineage != volume.id))
+        return error(errc::invalid, "volume " + volume.name + ": its head names what it inherited");
+    const auto oldest = lineage(in, volume).oldest_view();
+    if (oldest && *oldest < what.at) return error(errc::not_empty, "volume " + volume.name + " has snapshots that need what it inherited; delete them first");
+    step_off(in, *volume.base);
+    volume.base.reset();
+    in.save(volume);
+    return bytes{};
+}
+
 result<bytes> execute(transition& in, const reap& what) {
     if (what.limit == 0 || what.limit > limits::reap_max) return error(errc::out_of_range, "reap takes 1 to 4096 segments a step");
     auto volume = in.find<volume_record>(key::volume(what.volume));

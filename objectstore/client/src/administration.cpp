@@ -14,6 +14,7 @@ constexpr std::uint32_t block_size_small = 4 * KiB;   // AEAD blocks where 4 KiB
 constexpr std::uint32_t block_size_large = 16 * KiB;  // where whole objects are
 constexpr std::uint32_t reap_step = 1024;
 constexpr int rename_attempts = 8;
+constexpr auto flatten_poll = std::chrono::milliseconds(200);
 constexpr auto anchor_poll = std::chrono::milliseconds(20);
 
 std::string full_name(const volume::target& t) { return t.name + "@" + t.snapshot; }
@@ -291,6 +292,29 @@ result<ledger::volume_record> runtime_implementation::clone(const ::cess::volume
     make.keyring.push_back(::cess::layer::keyring::wrap(m_account, make.id, 0, key, m_world.random()));
     CHECK_OK(submit(std::move(make)));
     return volume(to);
+}
+
+result<void> runtime_implementation::flatten(const std::string& name, const std::function<void(std::uint64_t, std::uint64_t)>& progress) {
+    TRY(auto record, volume(name));
+    if (!record.base) return error(errc::unsupported, "volume " + name + " shares nothing with a snapshot: it is no clone");
+    TRY(const auto own, snapshots(name));
+    if (!own.empty())
+        return error(errc::not_empty, "volume " + name + " has snapshots that share what it inherited; delete them first, such as " + name + "@" + own.front().name);
+    for (;;) {
+        TRY(const auto answered, through_owner(record, flatten_volume()));
+        // Nobody has it attached, or not any more.
+        if (!answered || !answered->flattening) return with_head(record, [&](::cess::volume::volume& head) {
+            return head.flatten([&](std::uint64_t done, std::uint64_t total) {
+                progress(done, total);
+                return true;
+            });
+        });
+        progress(answered->flattening->done, answered->flattening->total);
+        if (!answered->flattening->running) return {};
+        std::this_thread::sleep_for(flatten_poll);
+        TRY(record, read<ledger::volume_record>(ledger::key::volume(record.id)));
+        if (!record.base) return {};
+    }
 }
 
 template result<ledger::volume_record> runtime_implementation::read(bytes key);

@@ -44,7 +44,10 @@ struct hold_writes {
     template <class S, class C> static void describe(S& s, C& c) { c(s.id, s.at_most_ms); }
 };
 struct release_writes { std::uint64_t id = 0; template <class S, class C> static void describe(S& s, C& c) { c(s.id); } };
-using owner_action = std::variant<make_snapshot, list_snapshots, set_size, set_limits, get_limits, tell_usage, rename_snapshot, hold_writes, release_writes>;
+// Begins, or tells how far it is; once it has ended, how.
+struct flatten_volume { template <class S, class C> static void describe(S&, C&) {} };
+using owner_action = std::variant<make_snapshot, list_snapshots, set_size, set_limits, get_limits, tell_usage, rename_snapshot, hold_writes, release_writes,
+                                  flatten_volume>;
 
 struct owner_command {
     static constexpr std::uint8_t wire_version = 1;
@@ -81,12 +84,18 @@ struct told_usage {
     std::uint64_t mapped = 0, stored = 0, needed = 0;  // volume::usage
     template <class S, class C> static void describe(S& s, C& c) { c(s.mapped, s.stored, s.needed); }
 };
+struct told_flattening {
+    bool running = false;
+    std::uint64_t done = 0, total = 0;  // bytes
+    template <class S, class C> static void describe(S& s, C& c) { c(s.running, s.done, s.total); }
+};
 struct owner_result {
     static constexpr std::uint8_t wire_version = 1;
     std::vector<listed_snapshot> snapshots;  // of list_snapshots
     std::optional<io_limits> limits;         // of get_limits
     std::optional<told_usage> usage;         // of tell_usage
-    template <class S, class C> static void describe(S& s, C& c) { c(s.snapshots, s.limits, s.usage); }
+    std::optional<told_flattening> flattening;  // of flatten_volume
+    template <class S, class C> static void describe(S& s, C& c) { c(s.snapshots, s.limits, s.usage, s.flattening); }
 };
 
 }  // namespace cess::client

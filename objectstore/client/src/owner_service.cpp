@@ -27,8 +27,12 @@ net::reply answer(const Message& message) {
 // ---- one volume ------------------------------------------------------------------------------------------------
 
 void owned_volume::close() {
-    std::unique_lock lock(m_mutex);
-    m_on = nullptr;
+    {
+        std::unique_lock lock(m_mutex);
+        m_on = nullptr;
+    }
+    m_closed = true;
+    if (m_flattener.joinable()) m_flattener.join();
 }
 
 bool owned_volume::alive() const {
@@ -68,6 +72,30 @@ result<void> owned_volume::limit(const io_limits& to) {
     return {};
 }
 
+// On a thread of its own: it takes as long as copying does. It ends before close() does, and so before the engine.
+result<told_flattening> owned_volume::flatten() {
+    std::unique_lock lock(m_flattening);
+    if (m_flattened.running) return m_flattened;
+    if (m_flattener.joinable()) {  // it has ended, and nobody was told how
+        lock.unlock();
+        m_flattener.join();
+        if (m_flatten_failed) return *std::exchange(m_flatten_failed, std::nullopt);
+        return m_flattened;
+    }
+    m_flattened = {true, 0, 0};
+    m_flattener = std::thread([this, on = m_on] {
+        const auto done = on->flatten([this](std::uint64_t copied, std::uint64_t total) {
+            const std::lock_guard here(m_flattening);
+            m_flattened = {true, copied, total};
+            return !m_closed;
+        });
+        const std::lock_guard here(m_flattening);
+        m_flattened.running = false;
+        if (!done) m_flatten_failed = done.error();
+    });
+    return m_flattened;
+}
+
 result<owner_result> owned_volume::execute(const owner_action& what) {
     std::shared_lock lock(m_mutex);
     if (m_on == nullptr) return error(errc::busy, "the volume is being detached");
@@ -84,6 +112,9 @@ result<owner_result> owned_volume::execute(const owner_action& what) {
     if (std::holds_alternative<list_snapshots>(what)) {
         TRY(const auto all, m_on->snapshots());
         for (const auto& s : all) out.snapshots.push_back({s.name, s.created_unix, s.at, s.pending, s.size});
+    }
+    if (std::holds_alternative<flatten_volume>(what)) {
+        TRY(out.flattening, flatten());
     }
     if (std::holds_alternative<tell_usage>(what)) {
         const auto now = m_on->usage_now();

@@ -7,9 +7,11 @@
 #include <core/net/offload.hpp>
 #include <objectstore/volume/volume.hpp>
 
+#include <atomic>
 #include <map>
 #include <mutex>
 #include <shared_mutex>
+#include <thread>
 
 namespace cess::client {
 
@@ -19,6 +21,7 @@ class owned_volume {
 public:
     // `on` lives until close() has returned.
     owned_volume(volume::volume& on, term_number term) : m_on(&on), m_term(term) {}
+    ~owned_volume() { close(); }
     void close();
     [[nodiscard]] bool alive() const;  // owns it, and can still write
     [[nodiscard]] term_number term() const noexcept { return m_term; }
@@ -30,6 +33,7 @@ public:
 private:
     result<void> resize(std::uint64_t size);
     result<void> limit(const io_limits& to);
+    result<told_flattening> flatten();
 
     mutable std::shared_mutex m_mutex;
     volume::volume* m_on;
@@ -38,6 +42,11 @@ private:
     std::function<void(std::uint64_t)> m_resized;
     std::mutex m_limiting;  // held while telling, so that the newest limits are told last
     std::function<void(const io_limits&)> m_limited;
+    std::mutex m_flattening;  // what follows
+    told_flattening m_flattened;
+    std::optional<error> m_flatten_failed;
+    std::thread m_flattener;
+    std::atomic<bool> m_closed{false};
 };
 
 struct owner_identity {

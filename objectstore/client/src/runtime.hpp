@@ -46,6 +46,7 @@ public:
     result<std::vector<::cess::volume::snapshot_info>> snapshots(const std::string& volume) override;
     result<void> delete_snapshot(const ::cess::volume::target& what) override;
     result<ledger::volume_record> clone(const ::cess::volume::target& from, const std::string& to) override;
+    result<void> flatten(const std::string& clone, const std::function<void(std::uint64_t, std::uint64_t)>& progress) override;
     result<check_report> check(const std::string& volume, std::function<void(std::uint64_t, std::uint64_t)> progress) override;
 
 private:

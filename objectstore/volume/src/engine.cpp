@@ -40,6 +40,9 @@ engine::engine(layer::layer& on, const chain::account& who, settings how, metric
       m_written(count.make_counter("cess_volume_written_bytes_total", "Bytes written by faces.", label_of(from.record))),
       m_stored(count.make_counter("cess_volume_data_bytes_total", "Plain bytes of data segments stored, cleaning's not counted.", label_of(from.record))),
       m_read_bytes(count.make_counter("cess_volume_read_bytes_total", "Bytes read by faces.", label_of(from.record))) {
+    for (const auto& file : from.start.files)
+        for (const auto& part : file.parts)
+            if (part.lineage != from.record.id) m_inherited_files.insert(file.name);
     m_records.push_back(std::make_unique<ledger::volume_record>(std::move(from.record)));
     m_record = m_records.back().get();
     const auto& record = *m_records.back();
@@ -301,6 +304,10 @@ result<sequence_number> engine::commit(prepared& what) {
     std::unique_lock lock(m_apply);
     if (what.of_user) wait_while_held(lock);
     CHECK_OK(check_writable());
+    if (const auto& only = what.only_if) {
+        TRY(const auto now, place_blob(*m_store, only->blob, only->offset, only->end, only->places.size() + 1));
+        if (now != only->places) return error(errc::conflict, "the range was changed");
+    }
     const sequence_number at{m_applied.load() + 1};
     executor run(*m_store, *m_table, what.extent_edits, at);
     for (const auto& edit : what.record.edits) CHECK_OK(run.run(edit));

@@ -56,6 +56,7 @@ public:
     [[nodiscard]] result<void> rename_snapshot(const std::string& name, const std::string& to) override;
     [[nodiscard]] result<void> hold_writes(std::uint64_t id, net::duration at_most) override;
     [[nodiscard]] result<void> release_writes(std::uint64_t id) override;
+    [[nodiscard]] result<void> flatten(const std::function<bool(std::uint64_t done, std::uint64_t total)>& progress) override;
     [[nodiscard]] result<void> resize(std::uint64_t size) override;
     [[nodiscard]] result<void> checkpoint() override;
     [[nodiscard]] result<void> clean() override;
@@ -70,6 +71,12 @@ private:
         applied_change change;
         std::size_t extent_edits = 0;
         bool of_user = false;  // and so waits while writes are held
+        struct where {
+            blob_id blob = 0;
+            std::uint64_t offset = 0, end = 0;
+            std::vector<placed_range> places;
+        };
+        std::optional<where> only_if;  // the range is still there; else errc::conflict, and nothing is done
     };
 
     // life
@@ -91,6 +98,15 @@ private:
     void wait_while_held(std::unique_lock<std::mutex>& apply);
     [[nodiscard]] result<void> apply_nothing();
     [[nodiscard]] result<void> clear_dropped();
+
+    // flattening
+    struct inherited_run;
+    [[nodiscard]] result<void> copy_all_inherited(const std::function<bool(std::uint64_t, std::uint64_t)>& progress);
+    [[nodiscard]] result<std::vector<inherited_run>> inherited_after(bytes& cursor) const;
+    [[nodiscard]] result<void> copy_inherited(const inherited_run& run);
+    [[nodiscard]] result<void> refuse_snapshots(sequence_number before) const;
+    [[nodiscard]] result<void> drop_base(sequence_number at);
+    [[nodiscard]] bool pause_for(std::uint64_t bytes);  // false: closing
 
     // cuts
     [[nodiscard]] result<cut> make_cut(std::optional<snapshot_edit> snapshot);
@@ -125,6 +141,8 @@ private:
         std::uint64_t id = 0;
         std::chrono::steady_clock::time_point until;
     };
+    std::set<std::string> m_inherited_files;  // tables of the local store that were stored by a base
+    std::mutex m_flattening;                  // one at a time
     std::mutex m_apply;
     std::optional<hold> m_hold;           // REQUIRES: m_apply; over once its time is
     std::condition_variable m_released;

@@ -289,6 +289,14 @@ bool segment_table::waits_for_store(segment_number number) const {
     return it != m_segments.end() && !it->second.at;
 }
 
+std::uint64_t segment_table::inherited_bytes() const {
+    const std::lock_guard lock(m_mutex);
+    std::uint64_t sum = 0;
+    for (const auto& [ref, s] : m_segments)
+        if (ref.lineage != m_own) sum += s.live;
+    return sum;
+}
+
 std::uint64_t segment_table::logical() const {
     const std::lock_guard lock(m_mutex);
     return m_logical;

@@ -156,6 +156,7 @@ public:
     void switch_staged(sequence_number at);      // under the apply lock, before take_cut()
 
     [[nodiscard]] std::uint64_t logical() const;  // bytes mapped
+    [[nodiscard]] std::uint64_t inherited_bytes() const;  // of those, in segments of other lineages
     [[nodiscard]] std::uint64_t live_bytes() const;  // of own stored segments, each at most its length
     [[nodiscard]] std::uint64_t stored_bytes() const;  // of own segments, dead ranges included
 

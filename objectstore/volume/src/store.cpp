@@ -260,6 +260,28 @@ result<void> store::wait_flushed(net::duration patience) {
     return {};
 }
 
+// Not by CompactRange(), which would flush the memtable.
+result<void> store::rewrite(const std::set<std::string>& tables, const std::function<bool()>& stop) {
+    // This opens all of them, which brings those that are not here yet: one that cannot come must not fail a compaction.
+    rocksdb::TablePropertiesCollection opened;
+    if (const auto status = m_db->GetPropertiesOfAllTables(&opened); !status.ok()) return rocks_error(status, "read of the local store's tables");
+    for (;;) {
+        if (stop()) return error(errc::canceled, "volume is closed");
+        rocksdb::ColumnFamilyMetaData now;
+        m_db->GetColumnFamilyMetaData(&now);
+        std::vector<std::string> left;
+        for (const auto& level : now.levels)
+            for (const auto& file : level.files)
+                if (tables.contains(file.name.substr(file.name.find_first_not_of('/')))) left.push_back(file.name);
+        if (left.empty()) return {};
+        const auto bottom = static_cast<int>(now.levels.size()) - 1;
+        const auto status = m_db->CompactFiles(rocksdb::CompactionOptions(), left, bottom);
+        // One that the store is compacting by itself is gone soon.
+        if (!status.ok() && !status.IsAborted() && !status.IsInvalidArgument()) return rocks_error(status, "compaction of the local store");
+        if (!status.ok()) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    }
+}
+
 result<void> store::checkpoint_to(const std::string& directory) {
     rocksdb::Checkpoint* raw = nullptr;
     auto status = rocksdb::Checkpoint::Create(m_db.get(), &raw);

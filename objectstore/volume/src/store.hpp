@@ -9,6 +9,8 @@
 #include "extent_cache.hpp"
 #include "segment_table.hpp"
 
+#include <functional>
+#include <set>
 #include <shared_mutex>
 
 namespace rocksdb {
@@ -61,6 +63,8 @@ public:
     // Switches the memtable, without waiting for its flush. REQUIRES: no flush under way.
     [[nodiscard]] result<void> begin_flush();
     // ---- without it
+    // Writes those of its tables again, beside everything else, until none of them is left.
+    [[nodiscard]] result<void> rewrite(const std::set<std::string>& tables, const std::function<bool()>& stop);
     [[nodiscard]] result<void> wait_flushed(net::duration patience);
     [[nodiscard]] bool flushing() const noexcept { return m_flushing.load(); }
     // Immutable hard links of the flushed state. REQUIRES: wait_flushed() since begin_flush(), and none begun since

@@ -336,8 +336,13 @@ struct rename_view {
 struct reap { volume_id volume; std::uint32_t limit = 1024; template <class S, class C> static void describe(S& s, C& c) { c(s.volume, s.limit); } };
 // The owner of `term` says that its journal holds all that older ones held (recovered and sealed): they leave the list.
 struct seal_leases { volume_id volume; term_number term; template <class S, class C> static void describe(S& s, C& c) { c(s.volume, s.term); } };
+// The clone's owner copied what the volume inherited: the head, and every state since the change `at`, names its own lineage
+// alone. The volume stands alone from then on.
+struct drop_base { volume_id volume; term_number term; sequence_number at; template <class S, class C> static void describe(S& s, C& c) { c(s.volume, s.term, s.at); } };
+
 using action = std::variant<register_node, create_volume, rename_volume, resize_volume, delete_volume, take_lease, release_lease,
-                            extend_reservation, add_segments, commit_root, create_view, delete_view, reap, seal_leases, rename_view>;
+                            extend_reservation, add_segments, commit_root, create_view, delete_view, reap, seal_leases, rename_view,
+                            drop_base>;
 
 struct transaction {
     static constexpr std::uint8_t wire_version = 1;

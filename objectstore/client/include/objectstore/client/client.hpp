@@ -98,6 +98,8 @@ public:
     [[nodiscard]] virtual result<void> rename_snapshot(const volume::target& what, const std::string& to) = 0;
     [[nodiscard]] virtual result<void> delete_snapshot(const volume::target& what) = 0;
     [[nodiscard]] virtual result<ledger::volume_record> clone(const volume::target& from, const std::string& to) = 0;
+    // Until the clone stands alone. Its owner goes on if the caller dies. `progress(bytes copied, of how many)`.
+    [[nodiscard]] virtual result<void> flatten(const std::string& clone, const std::function<void(std::uint64_t, std::uint64_t)>& progress) = 0;
 
     struct check_report {
         std::uint64_t segments = 0, fragments = 0, stored_bytes = 0;

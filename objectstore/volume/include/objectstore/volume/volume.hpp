@@ -62,6 +62,7 @@ struct placed_range {
     segment_number segment;
     std::uint64_t at = 0;      // of `offset` in the segment
     [[nodiscard]] std::uint64_t end() const noexcept { return offset + length; }
+    friend bool operator==(const placed_range&, const placed_range&) = default;
 };
 
 struct usage {
@@ -130,6 +131,10 @@ public:
     [[nodiscard]] virtual result<void> hold_writes(std::uint64_t id, net::duration at_most) = 0;
     // errc::timeout: it did not last until now.
     [[nodiscard]] virtual result<void> release_writes(std::uint64_t id) = 0;
+    // Of a clone: copies what it still shares with its base, behind users' I/O, until it stands alone and the base may be
+    // deleted. Tells bytes copied, and of how many; false stops it. errc::not_empty while it has snapshots, which share it too. What is
+    // copied stays so: after an error, or a crash, another call goes on.
+    [[nodiscard]] virtual result<void> flatten(const std::function<bool(std::uint64_t done, std::uint64_t total)>& progress) = 0;
     [[nodiscard]] virtual result<void> resize(std::uint64_t size) = 0;
     [[nodiscard]] virtual result<void> checkpoint() = 0;  // and wait until its root is final
     // Copies and frees until no more than 1.5 × what is needed, and clean_slack, is stored. It goes on by itself anyway.
