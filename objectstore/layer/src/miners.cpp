@@ -1,6 +1,7 @@
 #include <objectstore/layer/miners.hpp>
 
 #include <algorithm>
+#include <tuple>
 
 namespace cess::layer {
 
@@ -120,6 +121,25 @@ net::duration miner_directory::latency(const node_id& miner) const {
     const std::lock_guard hold(m_mutex);
     const auto found = m_histories.find(miner);
     return found == m_histories.end() ? net::duration{0} : found->second.mean;
+}
+
+std::vector<unsigned> miner_directory::quickest_first(const std::vector<node_id>& miners) const {
+    std::vector<std::tuple<bool, net::duration, unsigned>> ranked;
+    {
+        const std::lock_guard hold(m_mutex);
+        const auto now = m_world.now();
+        for (unsigned i = 0; i < miners.size(); ++i) {
+            const auto found = m_histories.find(miners[i]);
+            if (found == m_histories.end())
+                ranked.emplace_back(false, net::duration{0}, i);
+            else
+                ranked.emplace_back(found->second.avoid_until > now, found->second.mean, i);
+        }
+    }
+    std::sort(ranked.begin(), ranked.end());
+    std::vector<unsigned> out;
+    for (const auto& each : ranked) out.push_back(std::get<2>(each));
+    return out;
 }
 
 void miner_link::set_lease(std::shared_ptr<const ledger::proved_record> certificate) {

@@ -165,9 +165,8 @@ net::awaitable<result<std::vector<ledger::journal_member>>> recovery::choose_mem
         alive.push_back(std::move(c));
     }
     shuffle(alive, m_on.world.random());
-    std::stable_sort(alive.begin(), alive.end(), [this](const candidate& a, const candidate& b) {
-        return m_on.directory.avoided(a.node.id) < m_on.directory.avoided(b.node.id);
-    });
+    // Each is asked about once: what the directory knows may change meanwhile.
+    std::stable_partition(alive.begin(), alive.end(), [this](const candidate& c) { return !m_on.directory.avoided(c.node.id); });
     std::vector<ledger::journal_member> chosen;
     std::set<std::string> domains;
     for (const bool distinct : {true, false}) {

@@ -98,13 +98,7 @@ public:
 private:
     // The quick and healthy first.
     void order_others() {
-        for (unsigned i = 0; i < m_segment->holders.size(); ++i) m_others.push_back(i);
-        auto& directory = m_on.link.directory();
-        const auto rank = [&](unsigned i) {
-            const auto& miner = m_segment->holders[i];
-            return std::pair(directory.avoided(miner), directory.latency(miner));
-        };
-        std::stable_sort(m_others.begin(), m_others.end(), [&](unsigned a, unsigned b) { return rank(a) < rank(b); });
+        m_others = m_on.link.directory().quickest_first(m_segment->holders);
         if (m_segment->geometry.k == 1) m_index = m_others.front();  // any copy will do
         std::erase(m_others, m_index);
     }
