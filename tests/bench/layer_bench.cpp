@@ -8,7 +8,9 @@
 #include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <filesystem>
+#include <thread>
 
 using namespace cess;
 using namespace cess::test;
@@ -56,6 +58,30 @@ struct stage {
             }
         const auto took = seconds(house.world().now() - began);
         std::printf("%-27s  %8.1f MB/s  %8.0f reads/s\n", name, static_cast<double>(total) / took / 1e6, static_cast<double>(requests) / took);
+    }
+
+    // Many threads at once, nothing cached. The processor's time is the whole process's, its miners' included.
+    void read_deep(const std::vector<ledger::segment_record>& segments, unsigned depth, unsigned each) {
+        auto reader = house.new_owner(layer::deadlines());
+        std::vector<std::thread> threads;
+        const auto began = house.world().now();
+        const auto before = std::clock();
+        for (unsigned t = 0; t < depth; ++t)
+            threads.emplace_back([&, t] {
+                seeded_random random(t);
+                bytes out(4 * KiB);
+                for (unsigned i = 0; i < each; ++i) {
+                    const auto& segment = segments[random.below(segments.size())];
+                    std::vector<layer::piece> pieces;
+                    pieces.push_back({&segment, random.below(segment.length / out.size()) * out.size(), out});
+                    if (!reader->layer->read(house.keys(), pieces)) std::abort();
+                }
+            });
+        for (auto& thread : threads) thread.join();
+        const auto took = seconds(house.world().now() - began);
+        const auto reads = static_cast<double>(reader->count.make_counter("cess_layer_read_bytes_total", "").value()) / 4096;
+        std::printf("read at random, 4 KiB, depth %u  %8.0f reads/s  %8.1f processor µs a read\n", depth, reads / took,
+                    static_cast<double>(std::clock() - before) / CLOCKS_PER_SEC * 1e6 / reads);
     }
 
     void append(std::size_t count, std::size_t size, std::size_t depth) {
@@ -106,6 +132,8 @@ int main(int argc, char** argv) {
         const auto segments = on.put(8, content);
         on.read(segments, 1 * MiB, "read in order, 1 MiB");
         on.read(segments, 4 * KiB, "read scattered, 4 KiB");
+        on.read_deep(segments, 1, 4000);
+        on.read_deep(segments, 32, 500);
         house.down(segments.front().holders.front());
         on.read(segments, 1 * MiB, "the same, a miner dead, 1 MiB");
         on.read(segments, 4 * KiB, "the same, a miner dead, 4 KiB");

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Reads of a block volume through nbdkit, beside nbdkit's file plugin over the same disk, alternating in one run:
 #   in cache   random 4 KiB reads at depth 1 and 32, the working set (64 MiB) in the memory cache
-#   cold       sequential 1 MiB reads by a process that has nothing cached, and 4 KiB ones
+#   cold       reads by a process that has nothing cached: in order, 1 MiB and 4 KiB, and 4 KiB at random
 #   disk       with a disk tier (`[cache] disk_size`): the same sequential read by a process that was restarted
 # Starts a network of its own below a temporary directory and ends it. Prints medians and ratios to the file plugin: of
 # reads a second, and of the server's processor time for each read, which depends less on what else the machine does.
@@ -74,6 +74,7 @@ before() { restart; }
 compare 'cold, sequential 1 MiB, depth 1' read 1m 1 256m
 compare 'cold, sequential 1 MiB, depth 4' read 1m 4 256m
 compare 'cold, sequential 4 KiB, depth 1' read 4k 1 32m
+compare 'cold, random 4 KiB, depth 32' randread 4k 32 256m --io_size=64m
 printf '\n[cache]\ndisk_size = "512MiB"\n' >>"$work/net/client.toml"
 restart
 measure "$work/cess.sock" read 1m 4 256m >/dev/null  # onto the disk

@@ -43,11 +43,14 @@ bool reads_right(layer::layer& through, const layer::keyring& keys, const ledger
     return through.read(keys, pieces).has_value() && equal(out, content);
 }
 
-net::local_network::fate altered(net::method_id about, std::function<void(net::reply&)> how) {
+net::local_network::fate altered(std::function<bool(net::method_id)> about, std::function<void(net::reply&)> how) {
     net::local_network::fate out;
-    out.only = [about](const net::request& asked) { return asked.method == about; };
+    out.only = [about](const net::request& asked) { return about(asked.method); };
     out.alter = std::move(how);
     return out;
+}
+net::local_network::fate altered(net::method_id about, std::function<void(net::reply&)> how) {
+    return altered([about](net::method_id asked) { return asked == about; }, std::move(how));
 }
 
 // A process that says of every volume that it owns it, as one does that has attached it.
@@ -77,7 +80,7 @@ TEST_CASE("a miner that claims the call was canceled is gone around like any oth
     const auto canceled = [](net::reply& r) { r = net::reply::of(error(errc::canceled)); };
     for (std::size_t liar = 1; liar < record->holders.size(); ++liar) {
         house.down(record->holders[0]);
-        house.set_fate(record->holders[liar], altered(storage::method::get, canceled));
+        house.set_fate(record->holders[liar], altered(storage::method::is_read, canceled));
         auto reader = house.new_owner();
         CHECK(reads_right(*reader->layer, house.keys(), *record, content));
         for (const auto& miner : record->holders) house.set_fate(miner, {});

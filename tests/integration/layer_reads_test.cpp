@@ -6,6 +6,7 @@
 
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <thread>
 
 using namespace cess;
@@ -57,7 +58,7 @@ struct stored {
 net::local_network::fate slow(net::duration by) {
     net::local_network::fate out;
     out.delay = by;
-    out.only = [](const net::request& asked) { return asked.method == storage::method::get; };
+    out.only = [](const net::request& asked) { return storage::method::is_read(asked.method); };
     return out;
 }
 
@@ -160,4 +161,113 @@ TEST_CASE("a slow miner costs hedges within their budget, and then others stand 
     // A read costs k requests once others stand in, and one more for a hedge or to see whether the miner is well again.
     CHECK(stored::counted(*reader, "cess_layer_fragment_reads_total") <= 3 * reads + 16);
     CHECK(stored::counted(*reader, "cess_layer_decoded_reads_total") >= reads * 3 / 4);
+}
+
+namespace {
+
+// Reads 4 KiB at every other of the segment's first 2 * count blocks, each by a thread of its own. True: all are right.
+bool read_scattered(stored& s, layer_house::owner& by, std::uint64_t count) {
+    std::vector<std::thread> threads;
+    std::atomic<std::uint64_t> right{0};
+    for (std::uint64_t t = 0; t < count; ++t) threads.emplace_back([&, t] { right += s.reads_right(by, t * 8 * KiB, 4096); });
+    for (auto& t : threads) t.join();
+    return right == count;
+}
+
+// Fails the first range of every request for several.
+net::local_network::fate failing_first(std::uint16_t code) {
+    net::local_network::fate out;
+    out.delay = 20ms;  // others gather
+    out.only = [](const net::request& asked) { return asked.method == storage::method::get_ranges; };
+    out.alter = [code](net::reply& r) {
+        auto says = wire::decode<storage::get_ranges_reply>(r.head);
+        if (!says || says->outcomes.size() < 2) return;
+        const auto size = r.body.size() / says->outcomes.size();
+        says->outcomes.front() = {code, "so it says"};
+        r.head = wire::encode(*says);
+        r.body.erase(r.body.begin(), r.body.begin() + static_cast<std::ptrdiff_t>(size));
+    };
+    return out;
+}
+
+}  // namespace
+
+TEST_CASE("small reads of one miner that are made together go as few requests, and at once when nothing is under way") {
+    stored s;
+    const auto reader = s.house.new_owner();
+    for (const auto& miner : s.record.holders) s.house.set_fate(miner, slow(30ms));
+    CHECK(read_scattered(s, *reader, 32));  // all in fragment 0
+    CHECK(stored::counted(*reader, "cess_layer_fragment_reads_total") >= 32);
+    CHECK(stored::counted(*reader, "cess_layer_small_read_requests_total") <= 16);
+    const auto before = stored::counted(*reader, "cess_layer_small_read_requests_total");
+    for (const auto& miner : s.record.holders) s.house.set_fate(miner, {});
+    for (std::uint64_t i = 0; i < 10; ++i) CHECK(s.reads_right(*reader, 1 * MiB + i * 8 * KiB, 4096));
+    CHECK(stored::counted(*reader, "cess_layer_small_read_requests_total") == before + 10);
+}
+
+TEST_CASE("what a miner says of one range is of that range alone") {
+    for (const auto code : {errc::not_found, errc::corrupt, errc::io, errc::canceled, static_cast<errc>(60000)}) {
+        stored s;
+        const auto reader = s.house.new_owner();
+        s.house.set_fate(s.record.holders[0], failing_first(static_cast<std::uint16_t>(code)));
+        CHECK(read_scattered(s, *reader, 32));
+        const auto decoded = stored::counted(*reader, "cess_layer_decoded_reads_total");
+        CHECK(decoded > 0);
+        CHECK(decoded < 32);
+    }
+}
+
+TEST_CASE("answers to ranges that are too few, too many or of the wrong size change no read") {
+    const auto tell = [](std::function<void(storage::get_ranges_reply&, bytes&)> how) {
+        net::local_network::fate out;
+        out.delay = 20ms;
+        out.only = [](const net::request& asked) { return asked.method == storage::method::get_ranges; };
+        out.alter = [how](net::reply& r) {
+            auto says = wire::decode<storage::get_ranges_reply>(r.head);
+            if (!says) return;
+            how(*says, r.body);
+            r.head = wire::encode(*says);
+        };
+        return out;
+    };
+    const std::vector<std::function<void(storage::get_ranges_reply&, bytes&)>> lies = {
+        [](auto& says, bytes&) { says.outcomes.pop_back(); },
+        [](auto& says, bytes&) { says.outcomes.clear(); },
+        [](auto& says, bytes&) { says.outcomes.resize(1000); },
+        [](auto& says, bytes&) { says.outcomes.front().code = 2; },  // and leaves its bytes
+        [](auto&, bytes& body) { body.pop_back(); },
+        [](auto&, bytes& body) { body.resize(body.size() * 2); },
+        [](auto&, bytes& body) { std::reverse(body.begin(), body.end()); },
+    };
+    for (const auto& lie : lies) {
+        stored s;
+        const auto reader = s.house.new_owner();
+        s.house.set_fate(s.record.holders[0], tell(lie));
+        CHECK(read_scattered(s, *reader, 16));
+        // Found by its size, or by blocks that do not open.
+        CHECK(stored::counted(*reader, "cess_layer_fragment_faults_total") + stored::counted(*reader, "cess_layer_proven_reads_total") > 0);
+    }
+}
+
+TEST_CASE("a read whose miners never answer ends at its deadline, whatever came together with it") {
+    stored s;
+    auto limits = layer_house::quick();
+    limits.read = 700ms;
+    limits.request = 400ms;
+    const auto reader = s.house.new_owner(limits);
+    net::local_network::fate silent;
+    silent.lose_replies = true;
+    for (const auto& miner : s.record.holders) s.house.set_fate(miner, silent);
+    std::vector<std::thread> threads;
+    std::atomic<int> late{0}, right{0};
+    for (std::uint64_t t = 0; t < 24; ++t)
+        threads.emplace_back([&, t] {
+            std::this_thread::sleep_for(t * 10ms);
+            const auto began = std::chrono::steady_clock::now();
+            right += s.reads_right(*reader, t * 8 * KiB, 4096);
+            late += std::chrono::steady_clock::now() - began > 700ms + 250ms + 500ms;
+        });
+    for (auto& t : threads) t.join();
+    CHECK(right == 0);
+    CHECK(late == 0);
 }

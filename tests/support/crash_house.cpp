@@ -108,7 +108,7 @@ private:
         return out;
     }
     static void lie(net::method_id method, net::reply& answer) {
-        if (method == storage::method::get && !answer.body.empty()) answer.body[answer.body.size() / 3] ^= std::byte{4};
+        if (storage::method::is_read(method) && !answer.body.empty()) answer.body[answer.body.size() / 3] ^= std::byte{4};
         if (method != storage::method::journal_fence) return;
         auto state = wire::decode<storage::journal_state>(answer.head);
         if (!state) return;

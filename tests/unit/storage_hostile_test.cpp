@@ -31,6 +31,7 @@ struct target {
         get.fragment = ref;
         get.length = 1000;
         get.with_proof = true;
+        const get_ranges_request ranges{{{ref, 0, 1000}, {ref, 5000, 10}, {{segment.id(), 1}, 0, 1}}};
         const auto other = make_segment(random, 1000, {1, 1});
         const put_request other_put{volume.record.id, volume.term(), other.identity, 1};
         return {
@@ -41,6 +42,7 @@ struct target {
             probe_of(method::put_chunk, wire::encode(chunk_request{1, 0}), bytes(100, std::byte{1})),
             probe_of(method::put_commit, wire::encode(put_handle{1}), {}),
             probe_of(method::get, wire::encode(get), {}),
+            probe_of(method::get_ranges, wire::encode(ranges), {}),
             probe_of(method::verify, wire::encode(ref), {}),
             probe_of(method::settle, wire::encode(settle_request{{volume.proof()}}), {}),
             probe_of(method::journal_append, wire::encode(append_head), append_body),
@@ -122,6 +124,20 @@ TEST_CASE("huge counts and lengths cost nothing") {
     get.length = 10;
     get.offset = ~std::uint64_t{0} - 3;
     CHECK(t.bed.ask_raw(owner, method::get, wire::encode(get), {}).failure == errc::out_of_range);
+    get_ranges_request ranges{std::vector<fragment_range>(ranges_max + 1, {get.fragment, 0, 1})};
+    CHECK(t.bed.ask_raw(owner, method::get_ranges, wire::encode(ranges), {}).failure == errc::too_large);
+    ranges.ranges.assign(ranges_max, {get.fragment, 0, 0xffffffff});
+    CHECK(t.bed.ask_raw(owner, method::get_ranges, wire::encode(ranges), {}).failure == errc::too_large);
+    ranges.ranges.assign(2, {get.fragment, 0, static_cast<std::uint32_t>(ranges_bytes_max / 2 + 1)});
+    CHECK(t.bed.ask_raw(owner, method::get_ranges, wire::encode(ranges), {}).failure == errc::too_large);
+    ranges.ranges.assign(1, {get.fragment, ~std::uint64_t{0} - 3, 10});
+    const auto past = t.bed.ask<get_ranges_reply>(owner, method::get_ranges, ranges);
+    REQUIRE(past.has_value());
+    CHECK(past->first.outcomes.front().code == static_cast<std::uint16_t>(errc::out_of_range));
+    CHECK(past->second.empty());
+    wire::encoder many;
+    many(std::uint8_t{1}, std::uint32_t{0xffffffff});
+    CHECK(t.bed.ask_raw(owner, method::get_ranges, many.view(), {}).failure == errc::protocol);
     const journal_read_request read{t.writer.name, {~std::uint64_t{0}}, 0xffffffff};
     CHECK(t.bed.ask_raw(owner, method::journal_read, wire::encode(read), {}).failure == errc::out_of_range);
     const auto handle = t.bed.ask<put_handle>(owner, method::put_begin, put_request{t.volume.record.id, t.volume.term(), make_segment(t.random, 70000, {1, 1}).identity, 0});

@@ -88,6 +88,26 @@ TEST_CASE("a fragment that was put is read back, whole and in ranges, with its p
     CHECK(f.bed.ask<get_reply>({}, method::get, what).error() == errc::not_found);
 }
 
+TEST_CASE("ranges that are asked for together are answered in order, each with its own outcome") {
+    fixture f;
+    const auto one = make_segment(f.random, 300 * KiB), two = make_segment(f.random, 90 * KiB);
+    REQUIRE(f.put(one, 1));
+    REQUIRE(f.put(two, 0));
+    get_ranges_request what;
+    what.ranges = {{{two.id(), 0}, 100, 50}, {{one.id(), 0}, 0, 10}, {{one.id(), 1}, 70000, 4096}, {{one.id(), 1}, 150 * KiB, 1}, {{one.id(), 1}, 3, 0}, {{two.id(), 0}, 0, 7}};
+    const auto got = f.bed.ask<get_ranges_reply>({}, method::get_ranges, what);
+    REQUIRE(got.has_value());
+    std::vector<errc> codes;
+    for (const auto& each : got->first.outcomes) codes.push_back(static_cast<errc>(each.code));
+    CHECK(codes == std::vector<errc>{errc::ok, errc::not_found, errc::ok, errc::out_of_range, errc::ok, errc::ok});
+    auto expected = to_bytes(byte_view(two.fragments[0]).subspan(100, 50));
+    append(expected, byte_view(one.fragments[1]).subspan(70000, 4096));
+    append(expected, byte_view(two.fragments[0]).first(7));
+    CHECK(got->second == expected);
+    what.ranges.clear();
+    CHECK(f.bed.ask<get_ranges_reply>({}, method::get_ranges, what)->first.outcomes.empty());
+}
+
 TEST_CASE("a fragment comes in chunks in any order and is there only once it is whole") {
     fixture f;
     const auto s = make_segment(f.random, 400 * KiB + 10);

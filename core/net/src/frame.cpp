@@ -1,5 +1,7 @@
 #include "frame.hpp"
 
+#include <core/net/refusal.hpp>
+
 #include <algorithm>
 
 namespace cess::net {
@@ -94,12 +96,13 @@ error refusal_of_peer(error named) {
     return named;
 }
 
+error refusal_of_peer(std::uint16_t code, byte_view text) {
+    if (code > static_cast<std::uint16_t>(errc::no_attribute)) return error(errc::protocol, "reply with an unknown error code");
+    return refusal_of_peer(error(static_cast<errc>(code), one_line(text)));
+}
+
 result<reply> open_reply(frame f) {
-    const auto code = static_cast<errc>(f.header.code);
-    if (code != errc::ok) {
-        if (f.header.code > static_cast<std::uint16_t>(errc::no_attribute)) return error(errc::protocol, "reply with an unknown error code");
-        return refusal_of_peer(error(code, one_line(f.head)));
-    }
+    if (static_cast<errc>(f.header.code) != errc::ok) return refusal_of_peer(f.header.code, f.head);
     reply r;
     r.head = std::move(f.head);
     r.body = std::move(f.body);

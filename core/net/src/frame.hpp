@@ -35,8 +35,5 @@ using raw_header = std::array<std::byte, frame_header_size>;
 [[nodiscard]] frame reply_frame(std::uint64_t id, reply what);
 // The answer a reply frame carries: a reply without failure, or the error its sender named. REQUIRES: a reply frame
 [[nodiscard]] result<reply> open_reply(frame f);
-// A peer's refusal as its caller sees it. errc::canceled means here that we gave up ourselves, and whoever meets it stops
-// trying: a peer that says it has only failed.
-[[nodiscard]] error refusal_of_peer(error named);
 
 }  // namespace cess::net

@@ -2,6 +2,7 @@
 
 #include <core/net/deadline.hpp>
 #include <core/net/local_network.hpp>
+#include <core/net/refusal.hpp>
 #include <core/net/suspend.hpp>
 
 #include <atomic>

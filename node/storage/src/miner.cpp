@@ -166,7 +166,7 @@ net::awaitable<net::reply> serve_counted(std::shared_ptr<store> at, node_id from
     at->count.bytes_in.add(what.body.size());
     auto out = co_await handle(at, from, std::move(what));
     at->count.bytes_out.add(out.body.size());
-    if (asked != method::get) at->publish_status();
+    if (!method::is_read(asked)) at->publish_status();
     at->count.request(asked, out.failure, static_cast<std::uint64_t>((at->on.world.now() - began).count() / 1000));
     co_return out;
 }

@@ -12,6 +12,7 @@ constexpr std::pair<net::method_id, std::string_view> methods[] = {
     {method::put_chunk, "put_chunk"},
     {method::put_commit, "put_commit"},
     {method::get, "get"},
+    {method::get_ranges, "get_ranges"},
     {method::verify, "verify"},
     {method::settle, "settle"},
     {method::journal_append, "journal_append"},
@@ -32,6 +33,7 @@ std::string_view name_of(net::method_id method) noexcept {
 miner_metrics::miner_metrics(metrics& in, const node_id& self)
     : bytes_in(in.make_counter("cess_storage_received_bytes_total", "Bytes of fragments and journal entries received", "miner=\"" + self.brief() + "\"")),
       bytes_out(in.make_counter("cess_storage_sent_bytes_total", "Bytes of fragments and journal entries sent", "miner=\"" + self.brief() + "\"")),
+      ranges(in.make_counter("cess_storage_ranges_total", "Ranges asked for, several in a request", "miner=\"" + self.brief() + "\"")),
       syncs(in.make_counter("cess_storage_journal_syncs_total", "Syncs of journal files", "miner=\"" + self.brief() + "\"")),
       batches(in.make_counter("cess_storage_journal_commits_total", "Group commits", "miner=\"" + self.brief() + "\"")),
       batched(in.make_counter("cess_storage_journal_committed_appends_total", "Appends in group commits", "miner=\"" + self.brief() + "\"")),
@@ -65,7 +67,11 @@ miner_metrics::miner_metrics(metrics& in, const node_id& self)
 
 void miner_metrics::request(net::method_id method, const error& answer, std::uint64_t microseconds) {
     if (const auto at = m_latencies.find(method); at != m_latencies.end()) at->second->observe_us(microseconds);
-    if (const auto at = m_refusals.find(answer.code); at != m_refusals.end()) at->second->add();
+    refused(answer.code);
+}
+
+void miner_metrics::refused(errc code) {
+    if (const auto at = m_refusals.find(code); at != m_refusals.end()) at->second->add();
 }
 
 }  // namespace cess::storage

@@ -17,9 +17,11 @@ public:
     miner_metrics(metrics& in, const node_id& self);
 
     void request(net::method_id method, const error& answer, std::uint64_t microseconds);
+    void refused(errc code);  // a part of a request
 
     counter& bytes_in;
     counter& bytes_out;
+    counter& ranges;         // in requests for several
     counter& syncs;          // of journals
     counter& batches;        // group commits
     counter& batched;        // appends in them

@@ -78,6 +78,35 @@ result<net::reply> get(store& on, const node_id&, const get_request& what, byte_
     return encoded(out, std::move(data));
 }
 
+// Bounded before anything is read.
+result<void> check_ranges(const get_ranges_request& what) {
+    if (what.ranges.size() > ranges_max) return error(errc::too_large, "at most " + std::to_string(ranges_max) + " ranges are read at once");
+    std::uint64_t total = 0;
+    for (const auto& range : what.ranges) total += range.length;
+    if (total > ranges_bytes_max) return error(errc::too_large, "ranges read at once have at most " + format_size(ranges_bytes_max));
+    return {};
+}
+
+result<bytes> read_range(store& on, const fragment_range& what) {
+    TRY(const auto fragment, on.fragments.open(what.fragment));
+    return fragment->read(what.offset, what.length);
+}
+
+result<net::reply> get_ranges(store& on, const node_id&, const get_ranges_request& what, byte_view) {
+    CHECK_OK(check_ranges(what));
+    get_ranges_reply out;
+    bytes body;
+    for (const auto& range : what.ranges) {
+        auto data = read_range(on, range);
+        if (data) append(body, *data);
+        const auto failed = data ? error() : std::move(data).error();
+        if (failed.code != errc::ok) on.count.refused(failed.code);
+        out.outcomes.push_back({static_cast<std::uint16_t>(failed.code), failed.what});
+    }
+    on.count.ranges.add(what.ranges.size());
+    return encoded(out, std::move(body));
+}
+
 result<net::reply> verify(store& on, const node_id&, const fragment_ref& what, byte_view) {
     struct place {
         explicit place(std::atomic<unsigned>& of) : taken(of), number(++of) {}
@@ -196,6 +225,7 @@ result<net::reply> dispatch(store& on, const node_id& from, const net::request& 
     case method::put_chunk: return decoded(on, from, what, put_chunk);
     case method::put_commit: return decoded(on, from, what, put_commit);
     case method::get: return decoded(on, from, what, get);
+    case method::get_ranges: return decoded(on, from, what, get_ranges);
     case method::verify: return decoded(on, from, what, verify);
     case method::settle: return decoded(on, from, what, settle);
     case method::journal_fence: return decoded(on, from, what, journal_fence);

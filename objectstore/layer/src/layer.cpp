@@ -111,13 +111,14 @@ layer_core::layer_core(dependencies with)
             on.count.make_counter("cess_layer_proven_reads_total", "Ranges checked against the segment's id"),
             on.count.make_counter("cess_layer_fragment_faults_total", "Fragments found missing or wrong at a miner")},
       put_bytes(on.count.make_counter("cess_layer_put_bytes_total", "Plain bytes stored in segments")),
-      read_bytes(on.count.make_counter("cess_layer_read_bytes_total", "Plain bytes fetched from storage miners")) {}
+      read_bytes(on.count.make_counter("cess_layer_read_bytes_total", "Plain bytes fetched from storage miners")),
+      together(on.world, readers, on.count.make_counter("cess_layer_small_read_requests_total", "Requests for small ranges, each for all that waited for its miner")) {}
 
 read_context layer_core::reading() {
     const auto accuse = [](const node_id& miner, const segment_id& segment, unsigned index, const error& why) {
         log::warn("layer", "fragment fault miner={} segment={} index={} reason=\"{}\"", miner.brief(), segment.brief(), index, why.message());
     };
-    return read_context{on.world, readers, workers, on.limits, count, accuse, hedging};
+    return read_context{on.world, readers, together, workers, on.limits, count, accuse, hedging};
 }
 
 void run_parallel(net::worker_pool& pool, unsigned count, const std::function<void(unsigned)>& f) {

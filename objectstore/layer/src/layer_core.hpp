@@ -22,6 +22,7 @@ struct layer_core {
     hedge_budget hedging;
     counter& put_bytes;
     counter& read_bytes;
+    read_together together;  // the last: what it has under way uses the rest
 
     [[nodiscard]] read_context reading();
 };

@@ -178,7 +178,7 @@ net::awaitable<result<void>> miner_link::keep_informed(node_id miner, net::time_
 }
 
 net::awaitable<result<net::reply>> miner_link::ask_raw(node_id miner, net::method_id method, bytes head, byte_view body,
-                                                       net::time_point deadline, net::lane on) {
+                                                       net::time_point deadline, net::lane on, judging success) {
     CO_TRY(auto to, co_await m_directory.find(miner, deadline));
     for (bool presented = false;;) {
         net::request what;
@@ -189,7 +189,7 @@ net::awaitable<result<net::reply>> miner_link::ask_raw(node_id miner, net::metho
         const auto sent = m_world.now();
         auto answer = co_await m_network.call(to, std::move(what), deadline, on);
         if (answer) {
-            m_directory.succeeded(miner, m_world.now() - sent);
+            if (success == judging::by_link) m_directory.succeeded(miner, m_world.now() - sent);
             co_return std::move(*answer);
         }
         if (answer.error().code == errc::lease_required && !presented && lease()) {

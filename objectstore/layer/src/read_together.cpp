@@ -10,7 +10,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr unsigned requests_in_flight = 2;               // to one miner
+constexpr unsigned requests_in_flight = 4;               // to one miner
 constexpr std::size_t parts_max = 16;                    // of a request: a miner reads them one after the other
 constexpr net::duration expiry_interval = 100ms;
 static_assert(parts_max <= storage::ranges_max && parts_max * small_read_max <= storage::ranges_bytes_max);

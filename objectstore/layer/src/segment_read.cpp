@@ -218,6 +218,30 @@ struct opening {
     }
 };
 
+using piece_answer = result<net::typed_reply<storage::get_reply>>;
+
+// What is asked for in full, as it came.
+net::awaitable<piece_answer> fetch(read_context on, node_id miner, storage::fragment_range range, bool proven, net::time_point until) {
+    storage::get_request what;
+    what.fragment = range.fragment;
+    what.offset = range.offset;
+    what.length = range.length;
+    what.with_proof = proven;
+    auto answer = co_await on.link.ask<storage::get_reply>(miner, storage::method::get, what, byte_view(), until, net::lane::bulk);
+    if (answer && answer->body.size() != range.length) {
+        on.link.directory().distrust(miner);
+        co_return error(errc::corrupt, "miner " + miner.brief() + " sent " + std::to_string(answer->body.size()) + " bytes instead of " + std::to_string(range.length));
+    }
+    co_return answer;
+}
+
+net::awaitable<piece_answer> fetch_small(read_context on, node_id miner, storage::fragment_range range, net::time_point until) {
+    CO_TRY(auto body, co_await on.together.read(miner, range, until));
+    net::typed_reply<storage::get_reply> out;
+    out.body = std::move(body);
+    co_return out;
+}
+
 }  // namespace
 
 net::awaitable<result<bytes>> read_fragment(read_context on, segment_ptr segment, unsigned index, std::uint64_t from, std::uint64_t to, bool proven,
@@ -227,15 +251,15 @@ net::awaitable<result<bytes>> read_fragment(read_context on, segment_ptr segment
     const auto start = proven ? from / leaf * leaf : from;
     const auto end = proven ? std::min((to + leaf - 1) / leaf * leaf, layout.fragment()) : to;
     const auto miner = segment->holders[index];
-    storage::get_request what;
-    what.fragment.segment = segment->id;
-    what.fragment.index = static_cast<std::uint8_t>(index);
-    what.offset = start;
-    what.length = static_cast<std::uint32_t>(end - start);
-    what.with_proof = proven;
+    storage::fragment_range range;
+    range.fragment.segment = segment->id;
+    range.fragment.index = static_cast<std::uint8_t>(index);
+    range.offset = start;
+    range.length = static_cast<std::uint32_t>(end - start);
     on.count.requests.add();
     const auto until = std::min(deadline, on.world.now() + on.limits.request);
-    auto answer = co_await on.link.ask<storage::get_reply>(miner, storage::method::get, what, byte_view(), until, net::lane::bulk);
+    auto op = proven || range.length > small_read_max ? fetch(on, miner, range, proven, until) : fetch_small(on, miner, range, until);
+    auto answer = co_await std::move(op);
     if (!answer) {
         const auto code = answer.error().code;
         if (code == errc::not_found || code == errc::corrupt) {
@@ -244,10 +268,7 @@ net::awaitable<result<bytes>> read_fragment(read_context on, segment_ptr segment
         }
         co_return std::move(answer).error();
     }
-    result<void> right;
-    if (answer->body.size() != end - start) {
-        right = error(errc::corrupt, "miner " + miner.brief() + " sent " + std::to_string(answer->body.size()) + " bytes instead of " + std::to_string(end - start));
-    } else if (proven) {
+    if (proven) {
         on.count.proven.add();
         piece_check check;
         check.segment = segment;
@@ -255,13 +276,13 @@ net::awaitable<result<bytes>> read_fragment(read_context on, segment_ptr segment
         check.first_leaf = start / leaf;
         check.answer = &*answer;
         auto work = net::offload(on.workers, check);
-        right = co_await std::move(work);
-    }
-    if (!right) {
-        on.count.faults.add();
-        on.link.directory().distrust(miner);
-        on.accuse(miner, segment->id, index, right.error());
-        co_return std::move(right).error();
+        auto right = co_await std::move(work);
+        if (!right) {
+            on.count.faults.add();
+            on.link.directory().distrust(miner);
+            on.accuse(miner, segment->id, index, right.error());
+            co_return std::move(right).error();
+        }
     }
     auto& body = answer->body;
     if (start != from) body.erase(body.begin(), body.begin() + static_cast<std::ptrdiff_t>(from - start));

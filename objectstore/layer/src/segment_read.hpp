@@ -5,6 +5,7 @@
 // the segment's id fixes, and who sent a wrong one is counted and named.
 #pragma once
 
+#include "read_together.hpp"
 #include "segment_format.hpp"
 
 #include <objectstore/layer/deadlines.hpp>
@@ -50,6 +51,7 @@ private:
 struct read_context {
     net::env& world;
     miner_link& link;
+    read_together& together;
     net::worker_pool& workers;
     deadlines limits;
     read_counters count;

@@ -20,11 +20,14 @@ inline constexpr net::method_id put_commit = 0x0113;      // put_handle → empt
 inline constexpr net::method_id get = 0x0114;             // get_request → get_reply + body
 inline constexpr net::method_id verify = 0x0115;          // fragment_ref → verify_reply: reads and hashes everything it holds
 inline constexpr net::method_id settle = 0x0116;          // settle_request → empty_reply: committed, or freed
+inline constexpr net::method_id get_ranges = 0x0117;      // get_ranges_request → get_ranges_reply + body
 inline constexpr net::method_id journal_append = 0x0120;  // append_request + body → append_reply
 inline constexpr net::method_id journal_fence = 0x0121;   // fence_request → journal_state
 inline constexpr net::method_id journal_read = 0x0122;    // journal_read_request → journal_read_reply + body
 inline constexpr net::method_id journal_trim = 0x0123;    // trim_request → empty_reply
 inline constexpr net::method_id journal_state = 0x0124;   // journal_ref → journal_state (of a journal it has nothing of: base = end = 0)
+
+[[nodiscard]] constexpr bool is_read(net::method_id method) noexcept { return method == get || method == get_ranges; }  // of fragments
 }  // namespace method
 
 struct empty_reply { template <class S, class C> static void describe(S&, C&) {} };
@@ -108,6 +111,29 @@ struct fragment_proof {
 struct get_reply {
     std::optional<fragment_proof> proof;
     template <class S, class C> static void describe(S& s, C& c) { c(s.proof); }
+};
+// Several small reads at once, of any fragments. Without proofs, which are as large as what they prove.
+inline constexpr std::size_t ranges_max = 64;
+inline constexpr std::uint64_t ranges_bytes_max = 1 * MiB;  // together
+struct fragment_range {
+    fragment_ref fragment;
+    std::uint64_t offset = 0;
+    std::uint32_t length = 0;
+    template <class S, class C> static void describe(S& s, C& c) { c(s.fragment, s.offset, s.length); }
+};
+struct get_ranges_request {
+    static constexpr std::uint8_t wire_version = 1;
+    std::vector<fragment_range> ranges;
+    template <class S, class C> static void describe(S& s, C& c) { c(s.ranges); }
+};
+struct range_outcome {
+    std::uint16_t code = 0;  // errc::ok: all of the range is in the body
+    std::string why;
+    template <class S, class C> static void describe(S& s, C& c) { c(s.code, s.why); }
+};
+struct get_ranges_reply {
+    std::vector<range_outcome> outcomes;  // in the order of the request, as the bytes are in the body
+    template <class S, class C> static void describe(S& s, C& c) { c(s.outcomes); }
 };
 struct verify_reply {
     bool sound = false;

@@ -55,6 +55,10 @@ private:
     net::time_point m_fetched_at{};
 };
 
+// Who tells the directory that a miner answered: the link, or the caller, who knows more from the answer. Failures to
+// answer are always told by the link.
+enum class judging { by_link, by_caller };
+
 class miner_link {
 public:
     miner_link(net::env& world, net::caller& network, miner_directory& directory) : m_world(world), m_network(network), m_directory(directory) {}
@@ -68,8 +72,8 @@ public:
     // REQUIRES: body's bytes live until the answer is there. A miner that does not know the lease is shown it, once.
     template <class Reply, class Message>
     net::awaitable<result<net::typed_reply<Reply>>> ask(node_id miner, net::method_id method, Message message, byte_view body,
-                                                        net::time_point deadline, net::lane on) {
-        CO_TRY(auto answer, co_await ask_raw(miner, method, wire::encode(message), body, deadline, on));
+                                                        net::time_point deadline, net::lane on, judging success = judging::by_link) {
+        CO_TRY(auto answer, co_await ask_raw(miner, method, wire::encode(message), body, deadline, on, success));
         auto decoded = wire::decode<Reply>(answer.head);
         if (!decoded) {
             m_directory.failed(miner);
@@ -85,7 +89,8 @@ public:
     net::awaitable<result<void>> keep_informed(node_id miner, net::time_point deadline);
 
 private:
-    net::awaitable<result<net::reply>> ask_raw(node_id miner, net::method_id method, bytes head, byte_view body, net::time_point deadline, net::lane on);
+    net::awaitable<result<net::reply>> ask_raw(node_id miner, net::method_id method, bytes head, byte_view body, net::time_point deadline, net::lane on,
+                                               judging success);
 
     net::env& m_world;
     net::caller& m_network;
