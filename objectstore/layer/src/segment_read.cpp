@@ -218,6 +218,13 @@ struct opening {
     }
 };
 
+// A few blocks are opened on the spot: to wake a thread and be woken takes longer than they do.
+net::awaitable<result<std::vector<bytes>>> open_blocks(read_context on, opening what) {
+    if (what.sealed.size() <= small_read_max) co_return what();
+    auto work = net::offload(on.workers, std::move(what));
+    co_return co_await std::move(work);
+}
+
 using piece_answer = result<net::typed_reply<storage::get_reply>>;
 
 // What is asked for in full, as it came.
@@ -330,8 +337,8 @@ net::awaitable<result<std::vector<bytes>>> read_blocks(read_context on, segment_
         what.first = first;
         what.count = count;
         what.sealed = sealed;
-        auto work = net::offload(on.workers, std::move(what));
-        auto opened = co_await std::move(work);
+        auto op = open_blocks(on, std::move(what));
+        auto opened = co_await std::move(op);
         if (opened || opened.error().code != errc::corrupt) co_return opened;
         if (proven) co_return std::move(opened).error().with_context("segment " + segment->id.brief() + " block " + std::to_string(first));
     }
