@@ -28,13 +28,19 @@ TEST_CASE("options are read in mount's own words") {
     CHECK(o->words == std::vector<std::string>{"nosuid"});
 }
 
+TEST_CASE("fsync waits for the miners unless it is told otherwise") {
+    CHECK(parse({"v", "/m"})->durability == volume::durability::remote);
+    CHECK(parse({"v", "/m", "-o", "durability=remote"})->durability == volume::durability::remote);
+    CHECK(parse({"v", "/m", "-o", "durability=local"})->durability == volume::durability::local);
+}
+
 TEST_CASE("the later of ro and rw counts") {
     CHECK(parse({"v", "/m", "-o", "ro", "-o", "rw"})->read_only == false);
     CHECK(parse({"v", "/m", "-oro"})->read_only == true);
 }
 
 TEST_CASE("what cessfs does not understand is refused by name") {
-    for (const char* wrong : {"nonsense", "cache-size=12", "cache-size=2X", "attr-timeout=-1", "attr-timeout=soon", "entry-timeout=nan", "conf", "ro=1", "durability=local"}) {
+    for (const char* wrong : {"nonsense", "cache-size=12", "cache-size=2X", "attr-timeout=-1", "attr-timeout=soon", "entry-timeout=nan", "conf", "ro=1", "durability=soon"}) {
         INFO(wrong);
         const auto o = parse({"v", "/m", "-o", wrong});
         CHECK_FALSE(o.has_value());
