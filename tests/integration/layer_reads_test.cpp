@@ -174,10 +174,17 @@ bool read_scattered(stored& s, layer_house::owner& by, std::uint64_t count) {
     return right == count;
 }
 
+// Others are asked for what fails, not for what is late.
+layer::deadlines unhedged() {
+    auto out = layer_house::quick();
+    out.hedge = 8s;
+    return out;
+}
+
 // Fails the first range of every request for several.
 net::local_network::fate failing_first(std::uint16_t code) {
     net::local_network::fate out;
-    out.delay = 20ms;  // others gather
+    out.delay = 50ms;  // others gather
     out.only = [](const net::request& asked) { return asked.method == storage::method::get_ranges; };
     out.alter = [code](net::reply& r) {
         auto says = wire::decode<storage::get_ranges_reply>(r.head);
@@ -194,8 +201,8 @@ net::local_network::fate failing_first(std::uint16_t code) {
 
 TEST_CASE("small reads of one miner that are made together go as few requests, and at once when nothing is under way") {
     stored s;
-    const auto reader = s.house.new_owner();
-    for (const auto& miner : s.record.holders) s.house.set_fate(miner, slow(30ms));
+    const auto reader = s.house.new_owner(unhedged());
+    for (const auto& miner : s.record.holders) s.house.set_fate(miner, slow(100ms));
     CHECK(read_scattered(s, *reader, 32));  // all in fragment 0
     CHECK(stored::counted(*reader, "cess_layer_fragment_reads_total") >= 32);
     CHECK(stored::counted(*reader, "cess_layer_small_read_requests_total") <= 16);
@@ -208,19 +215,20 @@ TEST_CASE("small reads of one miner that are made together go as few requests, a
 TEST_CASE("what a miner says of one range is of that range alone") {
     for (const auto code : {errc::not_found, errc::corrupt, errc::io, errc::canceled, static_cast<errc>(60000)}) {
         stored s;
-        const auto reader = s.house.new_owner();
+        const auto reader = s.house.new_owner(unhedged());
         s.house.set_fate(s.record.holders[0], failing_first(static_cast<std::uint16_t>(code)));
         CHECK(read_scattered(s, *reader, 32));
         const auto decoded = stored::counted(*reader, "cess_layer_decoded_reads_total");
         CHECK(decoded > 0);
-        CHECK(decoded < 32);
+        // A miner whose fault it is is gone around for a while, so that more may be decoded than failed.
+        if (code == errc::not_found) CHECK(decoded <= 16);
     }
 }
 
 TEST_CASE("answers to ranges that are too few, too many or of the wrong size change no read") {
     const auto tell = [](std::function<void(storage::get_ranges_reply&, bytes&)> how) {
         net::local_network::fate out;
-        out.delay = 20ms;
+        out.delay = 50ms;
         out.only = [](const net::request& asked) { return asked.method == storage::method::get_ranges; };
         out.alter = [how](net::reply& r) {
             auto says = wire::decode<storage::get_ranges_reply>(r.head);
@@ -241,7 +249,7 @@ TEST_CASE("answers to ranges that are too few, too many or of the wrong size cha
     };
     for (const auto& lie : lies) {
         stored s;
-        const auto reader = s.house.new_owner();
+        const auto reader = s.house.new_owner(unhedged());
         s.house.set_fate(s.record.holders[0], tell(lie));
         CHECK(read_scattered(s, *reader, 16));
         // Found by its size, or by blocks that do not open.
