@@ -147,6 +147,32 @@ TEST_CASE("many threads read, read ahead and give up at once, and every byte is 
     CHECK(wrong == 0);
 }
 
+TEST_CASE("a read that joins what is just being read ahead stays when the stream is given up") {
+    stored s;
+    auto limits = layer_house::quick();
+    limits.read = 1s;
+    const auto reader = s.house.new_owner(limits);
+    std::atomic<std::uint64_t> turn{0};
+    std::atomic<int> wrong{0};
+    const std::uint64_t rounds = s.content.size() / 4096;
+    std::thread ahead([&] {
+        for (std::uint64_t i = 0; i < rounds && wrong == 0; ++i) {
+            while (turn != i) std::this_thread::yield();
+            turn = i + rounds;
+            s.read_ahead(*reader, i * 4096, 4096, layer::stream_id{1});
+            reader->layer->give_up(layer::stream_id{1});
+            while (turn == i + rounds) std::this_thread::yield();
+        }
+    });
+    for (std::uint64_t i = 0; i < rounds && wrong == 0; ++i) {
+        while (turn != i + rounds) std::this_thread::yield();
+        wrong += !s.reads_right(*reader, i * 4096, 4096);
+        turn = i + 1;
+    }
+    ahead.join();
+    CHECK(wrong == 0);
+}
+
 TEST_CASE("a slow miner costs hedges within their budget, and then others stand in for it") {
     stored s;
     auto limits = layer_house::quick();

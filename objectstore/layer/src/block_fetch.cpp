@@ -197,10 +197,11 @@ result<bool> block_fetch::wait(std::vector<gap>& missing, call& mine, net::time_
 // ---- reading ahead ---------------------------------------------------------------------------------------
 
 void block_fetch::read_ahead(const keyring& keys, const std::vector<coming>& what, stream_id of) {
-    std::vector<run> runs;
+    bool first = false;
     const auto now = m_core.on.world.now();
     {
         const std::lock_guard hold(m_mutex);
+        std::vector<run> runs;
         bool room = true;
         for (const auto& each : what) {
             if (!room || each.length == 0 || !check_range(*each.from, each.offset, each.length)) break;
@@ -225,8 +226,11 @@ void block_fetch::read_ahead(const keyring& keys, const std::vector<coming>& wha
                 extend(runs, like, block);
             }
         }
+        // Under one lock with their flights: a read that joins one finds its run in the queue, and takes it out of what
+        // is given up with the stream.
+        first = push(std::move(runs));
     }
-    enqueue(std::move(runs));
+    if (first) m_tasks.spawn(start());
 }
 
 void block_fetch::give_up(stream_id of) {
@@ -247,13 +251,19 @@ void block_fetch::give_up(stream_id of) {
 
 // They start a moment later, on the network's thread: what other threads add meanwhile goes out with them.
 void block_fetch::enqueue(std::vector<run> what) {
-    if (what.empty()) return;
+    bool first = false;
     {
         const std::lock_guard hold(m_mutex);
-        for (auto& each : what) m_queue.push(std::move(each));
-        if (std::exchange(m_posted, true)) return;
+        first = push(std::move(what));
     }
-    m_tasks.spawn(start());
+    if (first) m_tasks.spawn(start());
+}
+
+// True: start() is to be spawned.
+bool block_fetch::push(std::vector<run> what) {
+    if (what.empty()) return false;
+    for (auto& each : what) m_queue.push(std::move(each));
+    return !std::exchange(m_posted, true);
 }
 
 net::awaitable<void> block_fetch::start() {

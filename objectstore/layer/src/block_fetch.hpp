@@ -57,6 +57,7 @@ private:
     void bring_ours(const sources& from, std::vector<gap>& missing, net::time_point deadline);
     result<bool> wait(std::vector<gap>& missing, call& mine, net::time_point deadline);
     void enqueue(std::vector<run> what);
+    bool push(std::vector<run> what);                 // REQUIRES: m_mutex
     net::awaitable<void> start();
     void start_waiting();
     net::awaitable<void> bring(run what);
