@@ -5,6 +5,7 @@ namespace {
 
 struct arguments {
     std::string name, to;
+    bool abandon = false;
     std::vector<std::string> names;
 };
 
@@ -80,6 +81,22 @@ result<int> rename(context& c, const arguments& a) {
     return 0;
 }
 
+result<int> rollback(context& c, const arguments& a) {
+    TRY(const auto to, snapshot_name(a.name));
+    TRY(auto runtime, c.connect());
+    if (a.abandon) {
+        CHECK_OK(runtime->abandon_rollback(to.name));
+        print("volume " + to.name + ": a mixture of what it was and " + a.name);
+        return 0;
+    }
+    {
+        progress_line line("rollback to " + a.name);
+        CHECK_OK(runtime->roll_back(to, [&](std::uint64_t done, std::uint64_t total) { line.show(done, total); }));
+    }
+    print("volume " + to.name + ": as it was at " + a.name);
+    return 0;
+}
+
 result<int> remove(context& c, const arguments& a) {
     TRY(const auto what, snapshot_name(a.name));
     TRY(auto runtime, c.connect());
@@ -121,6 +138,11 @@ void add_snapshot_commands(CLI::App& app, context& c) {
     rename_command->add_option("name", a->name, "Volume and name of the snapshot")->required()->option_text("VOLUME@SNAPSHOT");
     rename_command->add_option("to", a->to, "The new name, without the volume")->required()->option_text("NEW");
     act(rename_command, [&c, a] { return rename(c, *a); });
+
+    auto* rollback_command = add_command(*snapshot, c, "rollback", "Make a volume that is not attached what a snapshot of it is", false);
+    rollback_command->add_option("name", a->name, "The snapshot")->required()->option_text("VOLUME@SNAPSHOT");
+    rollback_command->add_flag("--abandon", a->abandon, "Take the mixture that an interrupted rollback left");
+    act(rollback_command, [&c, a] { return rollback(c, *a); });
 
     auto* delete_command = add_command(*snapshot, c, "delete", "Delete a snapshot", false);
     delete_command->add_option("name", a->name, "Volume and name of the snapshot")->required()->option_text("VOLUME@SNAPSHOT");

@@ -8,6 +8,7 @@ cess_test(unit/volume_model_test volume_testing)
 set_tests_properties(unit/volume_model_test PROPERTIES TIMEOUT 1200)  # under sanitizers, beside others
 cess_test(unit/volume_cleaning_test volume_testing)
 cess_test(unit/volume_failure_test volume_testing)
+cess_test(unit/volume_rollback_test volume_testing)
 cess_test(unit/volume_opening_test volume_testing)
 cess_test(unit/volume_local_test volume_testing core_os)
 target_sources(volume_local_test PRIVATE support/faulty_disk.cpp)

@@ -1,6 +1,8 @@
 #include "block_volume.hpp"
 #include "runtime.hpp"
 
+#include <objectstore/volume/rollback.hpp>
+
 #include <core/base/log.hpp>
 #include <core/net/blocking.hpp>
 
@@ -257,6 +259,29 @@ result<void> runtime_implementation::rename_snapshot(const ::cess::volume::targe
         if (done.error().code != errc::conflict || attempts == rename_attempts) return done.error();
         TRY(record, read<ledger::volume_record>(ledger::key::volume(record.id)));
     }
+}
+
+result<void> runtime_implementation::roll_back(const ::cess::volume::target& to, const std::function<void(std::uint64_t, std::uint64_t)>& progress) {
+    CHECK_OK(require_snapshot(to));
+    TRY(const auto record, volume(to.name));
+    CHECK_OK(anchored_view(record, to.snapshot));
+    TRY(const auto snapshot, attach_snapshot(record, to.snapshot));
+    return with_nobody_else(record, [&](::cess::volume::volume& head) { return ::cess::volume::roll_back(head, snapshot->data(), to.snapshot, progress); });
+}
+
+result<void> runtime_implementation::abandon_rollback(const std::string& name) {
+    TRY(const auto record, volume(name));
+    return with_nobody_else(record, [&](::cess::volume::volume& head) { return ::cess::volume::abandon_rollback(head); });
+}
+
+result<void> runtime_implementation::with_nobody_else(const ledger::volume_record& record, const std::function<result<void>(::cess::volume::volume&)>& what) {
+    CHECK_OK(refuse_if_attached(record));
+    attach_options how;
+    how.rolling_back = true;
+    TRY(auto attached, attach_head(record, how));
+    auto done = what(*attached->head());
+    auto left = attached->detach();
+    return done ? left : done;
 }
 
 result<void> runtime_implementation::delete_snapshot(const ::cess::volume::target& what) {

@@ -1,5 +1,7 @@
 #include "runtime.hpp"
 
+#include <objectstore/volume/rollback.hpp>
+
 #include <core/os/file_system.hpp>
 
 namespace cess::client {
@@ -29,9 +31,9 @@ term_number term_of(const ledger::volume_record& r) { return r.leases.empty() ? 
 class head_attachment final : public attachment {
 public:
     head_attachment(owner_service& owner, memory_budget::share memory, std::unique_ptr<working_directory> files, std::unique_ptr<os::directory_lock> local,
-                    std::unique_ptr<volume::volume> data)
+                    std::unique_ptr<volume::volume> data, bool obeys)
         : m_owner(owner), m_id(data->record().id), m_memory(std::move(memory)), m_files(std::move(files)), m_local(std::move(local)), m_data(std::move(data)),
-          m_owned(std::make_shared<owned_volume>(*m_data, term_of(m_data->record()))) {
+          m_owned(std::make_shared<owned_volume>(*m_data, term_of(m_data->record()), obeys)) {
         m_owner.opened(m_id, m_owned);
     }
     ~head_attachment() override { give_up(); }
@@ -84,6 +86,14 @@ result<std::unique_ptr<os::directory_lock>> lock_local_journal(const std::string
     return lock;
 }
 
+result<void> refuse_half_rolled_back(volume::volume& opened) {
+    TRY(const auto to, volume::unfinished_rollback(opened));
+    if (!to) return {};
+    const auto name = opened.record().name;
+    (void)opened.close();
+    return error(errc::busy, "volume " + name + " is half rolled back to " + name + "@" + *to + ", which was interrupted; finish it: cess snapshot rollback " + name + "@" + *to);
+}
+
 }  // namespace
 
 result<std::unique_ptr<attachment>> runtime_implementation::attach(const volume::target& what, attach_options how) {
@@ -128,8 +138,10 @@ result<std::unique_ptr<attachment>> runtime_implementation::attach_head(const le
     how.force = options.force;
     how.endpoint = endpoint;
     TRY(auto data, volume::open(*m_layer, m_account, record, m_identity, how, m_count));
+    if (!options.rolling_back) CHECK_OK(refuse_half_rolled_back(*data));
     held.of = nullptr;
-    return std::unique_ptr<attachment>(std::make_unique<head_attachment>(m_owner, std::move(memory), std::move(files), std::move(local), std::move(data)));
+    return std::unique_ptr<attachment>(
+        std::make_unique<head_attachment>(m_owner, std::move(memory), std::move(files), std::move(local), std::move(data), !options.rolling_back));
 }
 
 }  // namespace cess::client

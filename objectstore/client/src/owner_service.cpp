@@ -99,6 +99,7 @@ result<told_flattening> owned_volume::flatten() {
 result<owner_result> owned_volume::execute(const owner_action& what) {
     std::shared_lock lock(m_mutex);
     if (m_on == nullptr) return error(errc::busy, "the volume is being detached");
+    if (!m_obeys) return error(errc::busy, "the volume is being rolled back to a snapshot; wait until that has ended");
     owner_result out;
     if (const auto* make = std::get_if<make_snapshot>(&what)) CHECK_OK(m_on->create_snapshot(make->name));
     if (const auto* rename = std::get_if<rename_snapshot>(&what)) CHECK_OK(m_on->rename_snapshot(rename->name, rename->to));

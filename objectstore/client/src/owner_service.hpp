@@ -19,8 +19,8 @@ namespace cess::client {
 // Thread-safe.
 class owned_volume {
 public:
-    // `on` lives until close() has returned.
-    owned_volume(volume::volume& on, term_number term) : m_on(&on), m_term(term) {}
+    // `on` lives until close() has returned. Unless it obeys, commands are refused as errc::busy.
+    owned_volume(volume::volume& on, term_number term, bool obeys = true) : m_on(&on), m_term(term), m_obeys(obeys) {}
     ~owned_volume() { close(); }
     void close();
     [[nodiscard]] bool alive() const;  // owns it, and can still write
@@ -38,6 +38,7 @@ private:
     mutable std::shared_mutex m_mutex;
     volume::volume* m_on;
     const term_number m_term;
+    const bool m_obeys;
     std::mutex m_telling;
     std::function<void(std::uint64_t)> m_resized;
     std::mutex m_limiting;  // held while telling, so that the newest limits are told last

@@ -44,6 +44,8 @@ public:
     result<snapshot_details> snapshot(const ::cess::volume::target& what) override;
     result<void> rename_snapshot(const ::cess::volume::target& what, const std::string& to) override;
     result<std::vector<::cess::volume::snapshot_info>> snapshots(const std::string& volume) override;
+    result<void> roll_back(const ::cess::volume::target& to, const std::function<void(std::uint64_t, std::uint64_t)>& progress) override;
+    result<void> abandon_rollback(const std::string& volume) override;
     result<void> delete_snapshot(const ::cess::volume::target& what) override;
     result<ledger::volume_record> clone(const ::cess::volume::target& from, const std::string& to) override;
     result<void> flatten(const std::string& clone, const std::function<void(std::uint64_t, std::uint64_t)>& progress) override;
@@ -60,6 +62,8 @@ private:
     result<std::unique_ptr<attachment>> attach_head(const ledger::volume_record& record, attach_options how);
     result<std::unique_ptr<attachment>> attach_snapshot(const ledger::volume_record& record, const std::string& snapshot);
     // Attaches a volume that nobody owns for as long as `what` takes.
+    // A rollback that was interrupted is no hindrance, and no command of others is obeyed.
+    result<void> with_nobody_else(const ledger::volume_record& record, const std::function<result<void>(::cess::volume::volume&)>& what);
     result<void> with_head(const ledger::volume_record& record, const std::function<result<void>(::cess::volume::volume&)>& what);
     result<std::string> owner_endpoint();  // starts the owner's server if it does not run yet
     // The owner's answer; none if nobody owns the volume now.

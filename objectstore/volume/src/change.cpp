@@ -25,6 +25,8 @@ void change::drop(blob_id blob) { m_edits.push_back({.kind = edit_kind::drop, .b
 
 bool change::empty() const noexcept { return m_edits.empty(); }
 
+result<std::vector<blob_id>> reader::blobs(blob_id, std::size_t) { return error(errc::unsupported, "a volume whose blobs cannot be listed"); }
+
 result<std::vector<placed_range>> reader::places(blob_id, std::uint64_t, std::uint64_t, std::size_t) {
     return error(errc::unsupported, "this volume's bytes have no places");
 }

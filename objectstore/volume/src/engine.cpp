@@ -224,6 +224,11 @@ result<std::vector<placed_range>> engine::places(blob_id blob, std::uint64_t off
     return place_blob(*m_store, blob, offset, end, limit);
 }
 
+result<std::vector<blob_id>> engine::blobs(blob_id from, std::size_t limit) {
+    CHECK_OK(check_readable());
+    return list_blobs(*m_store, from, limit);
+}
+
 usage engine::usage_now() {
     m_free_asked = true;
     return {m_table->logical(), m_table->stored_bytes(), m_cleaner->needed_bytes(), record().size, m_network_free.load()};

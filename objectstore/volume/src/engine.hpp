@@ -42,6 +42,7 @@ public:
     [[nodiscard]] result<void> read(blob_id blob, std::uint64_t offset, byte_span out) override;
     [[nodiscard]] result<std::vector<range>> map(blob_id blob, std::uint64_t offset, std::uint64_t length) override;
     [[nodiscard]] result<std::vector<placed_range>> places(blob_id blob, std::uint64_t offset, std::uint64_t end, std::size_t limit) override;
+    [[nodiscard]] result<std::vector<blob_id>> blobs(blob_id from, std::size_t limit) override;
     [[nodiscard]] usage usage_now() override;
     // volume
     [[nodiscard]] result<sequence_number> apply(const change& what) override;

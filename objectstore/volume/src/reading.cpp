@@ -1,5 +1,7 @@
 #include "reading.hpp"
 
+#include "rocks.hpp"
+
 #include <algorithm>
 
 namespace cess::volume {
@@ -138,6 +140,25 @@ result<std::vector<volume_id>> lineages_of(const store& from) {
         TRY(auto id, wire::decode<volume_id>(each.value));
         out.push_back(id);
     }
+    return out;
+}
+
+// Seeks from one to the next. Rows of a generation that was dropped, and is not cleared yet, stand before the present one's.
+result<std::vector<blob_id>> list_blobs(const store& from, blob_id first, std::size_t limit) {
+    std::vector<blob_id> out;
+    const auto it = from.walk(row::extent_kind);
+    it->Seek(slice(row::extent_prefix(first, from.generation(first))));
+    while (it->Valid() && it->key().size() > sizeof(blob_id) && it->key()[0] == row::extent_kind && out.size() < limit) {
+        const auto blob = row::big_endian(view(it->key()).subspan(1));
+        const auto prefix = row::extent_prefix(blob, from.generation(blob));
+        if (!it->key().starts_with(slice(prefix))) it->Seek(slice(prefix));
+        if (it->Valid() && it->key().starts_with(slice(prefix))) {
+            out.push_back(blob);
+            if (blob == ~blob_id{0}) break;
+            it->Seek(slice(row::extent_prefix(blob + 1, 0)));
+        }
+    }
+    if (!it->status().ok()) return rocks_error(it->status(), "read of the extent map");
     return out;
 }
 

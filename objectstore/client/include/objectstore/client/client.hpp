@@ -29,6 +29,7 @@ struct attach_options {
     std::optional<ledger::volume_type> expected;
     bool read_only = false;  // of a head: refused until sharing is built; of a snapshot: always so
     bool force = false;      // take over without waiting for a silent owner
+    bool rolling_back = false;  // no command is obeyed meanwhile, and a rollback that was interrupted is no hindrance
     volume::durability durability = volume::durability::remote;
 };
 // "remote" or "local", the value of every face's option. errc::invalid says so.
@@ -96,6 +97,11 @@ public:
     [[nodiscard]] virtual result<snapshot_details> snapshot(const volume::target& what) = 0;
     // A pending one is waited for. Refused while clones stand on it.
     [[nodiscard]] virtual result<void> rename_snapshot(const volume::target& what, const std::string& to) = 0;
+    // The volume becomes what the snapshot is. Refused while it is attached; nobody attaches it until this has ended. Interrupted,
+    // it must be called again, for this snapshot or another. `progress(bytes written, of how many)`.
+    [[nodiscard]] virtual result<void> roll_back(const volume::target& to, const std::function<void(std::uint64_t, std::uint64_t)>& progress) = 0;
+    // One that was interrupted leaves the volume as it is then, a mixture: for when the snapshot is gone.
+    [[nodiscard]] virtual result<void> abandon_rollback(const std::string& volume) = 0;
     [[nodiscard]] virtual result<void> delete_snapshot(const volume::target& what) = 0;
     [[nodiscard]] virtual result<ledger::volume_record> clone(const volume::target& from, const std::string& to) = 0;
     // Until the clone stands alone. Its owner goes on if the caller dies. `progress(bytes copied, of how many)`.

@@ -94,6 +94,8 @@ public:
     // Where the data of [offset, end) is, in order and clipped to it, holes left out; the first `limit` at most.
     // errc::unsupported where bytes have no places.
     [[nodiscard]] virtual result<std::vector<placed_range>> places(blob_id blob, std::uint64_t offset, std::uint64_t end, std::size_t limit);
+    // Those that have data, from `from` on, in order; the first `limit` at most. errc::unsupported as for places().
+    [[nodiscard]] virtual result<std::vector<blob_id>> blobs(blob_id from, std::size_t limit);
     [[nodiscard]] virtual usage usage_now() = 0;
 };
 
