@@ -177,6 +177,53 @@ TEST_CASE("a device gets the snapshot's size back and keeps its own keys") {
     CHECK(t.now.compare(*t.on, blob_size, 1).empty());
 }
 
+TEST_CASE("a nearly full volume is rolled back though all of it changed places, one that is limited below its snapshot is not touched") {
+    memory_network net;
+    constexpr std::uint64_t limit = 1 * MiB;
+    net.create_volume("v", ledger::volume_type::filesystem, limit);
+    auto opened = net.open("v", small());
+    REQUIRE(opened.has_value());
+    auto& on = **opened;
+    bytes much(900 * KiB), little(50 * KiB);
+    seeded_random(1).fill(much);
+    seeded_random(2).fill(little);
+    const auto fill = [&](volume::blob_id with_much, volume::blob_id with_little) {
+        volume::change away;
+        away.drop(1);
+        away.drop(2);
+        REQUIRE(on.apply(away).has_value());
+        for (std::uint64_t at = 0; at < much.size(); at += 50 * KiB) {
+            volume::change part;
+            part.write(with_much, at, byte_view(much).subspan(at, 50 * KiB));
+            REQUIRE(on.apply(part).has_value());
+        }
+        volume::change rest;
+        rest.write(with_little, 0, little);
+        REQUIRE(on.apply(rest).has_value());
+    };
+    fill(1, 2);
+    trial::must(on.create_snapshot("s"));
+    trial::must(on.checkpoint());
+    fill(2, 1);
+    auto to = net.open_snapshot("v", "s");
+    REQUIRE(to.has_value());
+    trial::must(volume::roll_back(on, **to, "s", silent));
+    bytes now(much.size());
+    trial::must(on.read(1, 0, now));
+    CHECK(std::equal(now.begin(), now.end(), much.begin()));
+    fill(2, 1);
+    volume::change less;
+    less.drop(2);
+    REQUIRE(on.apply(less).has_value());
+    for (int i = 0; i < 400 && on.usage_now().logical > little.size(); ++i) std::this_thread::sleep_for(10ms);
+    trial::must(on.resize(512 * KiB));
+    CHECK(volume::roll_back(on, **to, "s", silent).error().code == errc::no_space);
+    CHECK_FALSE(volume::unfinished_rollback(on).value().has_value());
+    bytes kept(little.size());
+    trial::must(on.read(1, 0, kept));
+    CHECK(kept == little);
+}
+
 TEST_CASE("an owner that dies in the middle leaves a mark, and another call ends what it began") {
     int marked = 0;
     for (std::uint64_t allowed = 0; allowed < 24; ++allowed) {

@@ -87,11 +87,14 @@ result<std::unique_ptr<os::directory_lock>> lock_local_journal(const std::string
 }
 
 result<void> refuse_half_rolled_back(volume::volume& opened) {
-    TRY(const auto to, volume::unfinished_rollback(opened));
-    if (!to) return {};
+    const auto to = volume::unfinished_rollback(opened);
+    if (to && !*to) return {};
     const auto name = opened.record().name;
     (void)opened.close();
-    return error(errc::busy, "volume " + name + " is half rolled back to " + name + "@" + *to + ", which was interrupted; finish it: cess snapshot rollback " + name + "@" + *to);
+    if (!to) return to.error();
+    const auto snapshot = name + "@" + **to;
+    return error(errc::busy, "volume " + name + " is half rolled back to " + snapshot + ", which was interrupted; finish it: cess snapshot rollback " + snapshot +
+                                 " (if that is gone: to another one, or --abandon)");
 }
 
 }  // namespace

@@ -103,6 +103,7 @@ void cleaner::work() {
             next_views = views_period;
         }
         if (!look && (!over_bound() || --rest > 0)) continue;
+        if (m_of.state.incomplete()) continue;  // a pass reads under the apply lock: not what may have to come from the network
         look = false;
         const std::unique_lock mine(m_passing, std::try_to_lock);
         if (!mine) continue;
@@ -116,6 +117,10 @@ result<void> cleaner::clean(net::duration patience) {
     const auto deadline = clock::now() + patience;
     const std::unique_lock mine(m_passing, deadline);
     if (!mine) return error(errc::timeout, "cleaning of volume " + m_of.record.name + " waits for the pass before");
+    while (m_of.state.incomplete()) {
+        if (clock::now() > deadline) return error(errc::timeout, "cleaning of volume " + m_of.record.name + " waits for its metadata");
+        if (stopping() || !sleep(10ms)) return error(errc::canceled, "volume is closed");
+    }
     for (;;) {
         TRY(const bool did, pass(deadline));
         if (!did) return {};

@@ -258,7 +258,8 @@ result<void> engine::bring_metadata(const change::edit& e) {
     if (!m_store->incomplete() || e.kind == edit_kind::put || e.kind == edit_kind::erase) return {};
     const auto length = e.kind == edit_kind::write ? e.data.size() : e.length;
     if (e.kind == edit_kind::share) CHECK_OK(m_store->bring(e.from, e.from_offset, e.from_offset + length));
-    const bool to_the_end = e.kind == edit_kind::drop || length > blob_size_max - std::min(e.offset, blob_size_max);
+    if (e.kind == edit_kind::drop) return m_store->bring(e.blob, 0, blob_size_max, drop_at_once_max + 2);
+    const bool to_the_end = length > blob_size_max - std::min(e.offset, blob_size_max);
     return m_store->bring(e.blob, e.offset, to_the_end ? blob_size_max : e.offset + length);
 }
 

@@ -4,8 +4,6 @@
 namespace cess::volume {
 namespace {
 
-constexpr std::size_t drop_at_once_max = 1024;  // extents; of larger blobs the generation is dropped
-
 bool continues(const extent& a, const extent& b) noexcept {
     return a.end == b.start && a.lineage == b.lineage && a.segment == b.segment && a.offset + a.length() == b.offset;
 }

@@ -95,6 +95,8 @@ struct dead_range {
     sequence_number death;  // the change that stopped naming it
 };
 
+inline constexpr std::size_t drop_at_once_max = 1024;  // extents; of larger blobs the generation is dropped
+
 namespace row {
 inline constexpr char user_kind = 'k', extent_kind = 'x', segment_kind = 's', lineage_kind = 'l', generation_kind = 'g', dropped_kind = 'd', position_kind = 'q', dead_kind = 'y';
 

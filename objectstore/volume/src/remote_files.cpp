@@ -42,8 +42,10 @@ void remote_files::stop() {
 
 void remote_files::work() {
     std::unique_lock lock(m_mutex);
+    std::string path;
     while (!m_stop && !m_missing.empty()) {
-        const auto path = m_missing.begin()->first;
+        const auto next = m_missing.upper_bound(path);  // one that cannot come does not keep the others back
+        path = (next == m_missing.end() ? m_missing.begin() : next)->first;
         lock.unlock();
         const auto done = bring(path);
         lock.lock();
@@ -70,12 +72,16 @@ rocksdb::IOStatus remote_files::bring(const std::string& path) {
     if (!any_missing()) return rocksdb::IOStatus::OK();
     std::unique_lock lock(m_mutex);
     auto it = m_missing.find(path);
+    const auto failures = it == m_missing.end() ? 0 : it->second.failures;
     while (it != m_missing.end() && it->second.coming) {  // whoever brings it has a deadline
         m_changed.wait(lock);
         it = m_missing.find(path);
     }
     if (it == m_missing.end()) return rocksdb::IOStatus::OK();
     auto& one = it->second;  // stays: only who brings it, or deletes it when nobody does, takes it out
+    // Who waited for a try has its outcome: one after another they would wait for many.
+    if (one.failures != failures) return to_rocks(one.failure, path);
+    if (m_stop) return to_rocks(error(errc::canceled, "volume is closed"), path);
     one.coming = true;
     lock.unlock();
     const auto done = bring_one(path, one.what);
@@ -84,6 +90,10 @@ rocksdb::IOStatus remote_files::bring(const std::string& path) {
     if (done) {
         m_missing.erase(it);
         m_count.store(m_missing.size(), std::memory_order_release);
+    }
+    if (!done) {
+        ++one.failures;
+        one.failure = done.error();
     }
     m_changed.notify_all();
     if (done) return rocksdb::IOStatus::OK();

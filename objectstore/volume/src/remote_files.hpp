@@ -29,7 +29,7 @@ public:
     [[nodiscard]] bool any_missing() const noexcept { return m_count.load(std::memory_order_acquire) != 0; }
     [[nodiscard]] std::size_t missing() const noexcept { return m_count.load(std::memory_order_acquire); }
     void bring_rest();  // starts the background's thread
-    void stop();        // ends it; what is missing then still comes when it is asked for
+    void stop();        // ends it, and fails what asks for a missing table from now on
 
     const char* Name() const override { return "cess remote files"; }
     rocksdb::IOStatus NewRandomAccessFile(const std::string& path, const rocksdb::FileOptions& how, std::unique_ptr<rocksdb::FSRandomAccessFile>* out,
@@ -43,6 +43,8 @@ private:
     struct table {
         stored_file what;
         bool coming = false;
+        unsigned failures = 0;
+        error failure;  // the last
     };
     [[nodiscard]] std::optional<std::uint64_t> size_of_missing(const std::string& path) const;
     [[nodiscard]] rocksdb::IOStatus bring(const std::string& path);

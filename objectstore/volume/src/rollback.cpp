@@ -4,14 +4,18 @@
 #include "records.hpp"
 
 #include <algorithm>
+#include <deque>
+#include <thread>
 
 namespace cess::volume {
 namespace {
 
 constexpr std::uint64_t step = 1 * MiB;           // written by one change, at most
-constexpr std::size_t edits_max = 256;            // of one change
+constexpr std::size_t edits_max = 64;             // of one change
 constexpr std::uint64_t keys_bytes_max = 1 * MiB;
-constexpr std::size_t page = 1024;                // keys read at once
+constexpr std::size_t page = 1024;                // keys read, or extents punched, at once
+constexpr int room_tries = 60;                    // until what was dropped has given its room
+constexpr auto room_pause = std::chrono::milliseconds(500);
 
 bytes mark_key() { return to_bytes("\xff" "rolling back"); }  // behind those of all faces
 
@@ -45,7 +49,14 @@ public:
     }
     result<void> flush() {
         if (m_next.empty()) return {};
-        CHECK_OK(m_to.apply(m_next));
+        for (int left = room_tries;; --left) {
+            const auto done = m_to.apply(m_next);
+            if (done) break;
+            // What was dropped is cleared behind, and gives the network's room with the next root.
+            if (done.error().code != errc::no_space || left == 0) return done.error();
+            (void)m_to.checkpoint();
+            std::this_thread::sleep_for(room_pause);
+        }
         m_next = change();
         m_data.clear();
         m_bytes = m_keys = 0;
@@ -97,6 +108,7 @@ public:
         : m_head(head), m_to(to), m_progress(progress), m_writer(head) {}
 
     result<void> run(const std::string& name) {
+        CHECK_OK(check_room());
         CHECK_OK(for_each_difference([this](blob_id, const range& each) -> result<void> {
             if (each.data) m_total += each.length;
             return {};
@@ -108,8 +120,10 @@ public:
         const bool device = m_head.record().type == ledger::volume_type::block;
         const auto size = m_to.record().size;
         if (device && size > m_head.record().size) CHECK_OK(m_head.resize(size));
+        // What gives room comes first: then the head never holds more than it did, or the snapshot does.
         CHECK_OK(drop_new_blobs());
-        CHECK_OK(for_each_difference([this](blob_id blob, const range& each) { return edit(blob, each); }));
+        CHECK_OK(for_each_difference([this](blob_id blob, const range& each) { return each.data ? result<void>() : punch(blob, each); }));
+        CHECK_OK(for_each_difference([this](blob_id blob, const range& each) { return each.data ? copy(blob, each) : result<void>(); }));
         if (!device) CHECK_OK(set_keys());
         CHECK_OK(m_writer.flush());
         CHECK_OK(m_head.sync());
@@ -120,7 +134,13 @@ public:
     }
 
 private:
-    // First of all: it costs nothing, and gives room.
+    result<void> check_room() {
+        const auto& of = m_head.record();
+        const auto needed = m_to.usage_now().logical;
+        if (of.type == ledger::volume_type::block || of.size == 0 || needed <= of.size) return {};
+        return error(errc::no_space, "volume " + of.name + " holds no more than " + format_size(of.size) + " and the snapshot has " + format_size(needed) + "; resize the volume first");
+    }
+
     result<void> drop_new_blobs() {
         for (blob_id from = 0;;) {
             TRY(const auto blobs, m_head.blobs(from, 1));
@@ -147,9 +167,21 @@ private:
         }
     }
 
-    // Only what the walk has passed is edited, so that it is not disturbed.
-    result<void> edit(blob_id blob, const range& what) {
-        if (!what.data) return m_writer.zero(blob, what.offset, what.length);
+    // Only what a walk has passed is edited, so that it is not disturbed. A change punches few extents, however long the hole.
+    result<void> punch(blob_id blob, const range& what) {
+        const auto end = what.offset + what.length;
+        for (auto at = what.offset; at < end;) {
+            TRY(const auto there, m_head.places(blob, at, end, page));
+            if (there.empty()) return {};
+            const auto upto = there.size() < page ? end : there.back().end();
+            CHECK_OK(m_writer.zero(blob, at, upto - at));
+            if (there.size() > page / 8) CHECK_OK(m_writer.flush());
+            at = upto;
+        }
+        return {};
+    }
+
+    result<void> copy(blob_id blob, const range& what) {
         for (std::uint64_t at = 0; at < what.length; at += step) {
             bytes data(std::min(step, what.length - at));
             CHECK_OK(m_to.read(blob, what.offset + at, data));

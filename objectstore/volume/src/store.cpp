@@ -56,7 +56,7 @@ private:
 
 namespace {
 
-constexpr std::size_t brought_at_once_max = 100'000;  // extents
+constexpr std::size_t brought_at_once_max = 4096;  // extents
 
 rocksdb::Options rocks_options(const store::options& how) {
     rocksdb::Options o;
@@ -67,8 +67,9 @@ rocksdb::Options rocks_options(const store::options& how) {
     o.target_file_size_base = how.table;
     o.max_bytes_for_level_base = 32 * MiB;
     o.level0_file_num_compaction_trigger = 6;
-    o.level0_slowdown_writes_trigger = 64;  // writers hold the apply lock: RocksDB shall not make them sleep
-    o.level0_stop_writes_trigger = 256;
+    // Writers hold the apply lock: RocksDB shall not make them sleep, also while compaction waits for a table to come.
+    o.level0_slowdown_writes_trigger = 8192;
+    o.level0_stop_writes_trigger = 16'384;
     o.level_compaction_dynamic_level_bytes = true;
     o.compression = rocksdb::kLZ4Compression;
     o.max_manifest_file_size = 1 * MiB;
@@ -123,11 +124,18 @@ void store::bring_rest() const {
     if (m_how.remote) m_how.remote->bring_rest();
 }
 
-result<void> store::bring(blob_id blob, std::uint64_t offset, std::uint64_t end) const {
-    if (!incomplete()) return {};
+result<void> store::bring(blob_id blob, std::uint64_t offset, std::uint64_t end, std::size_t limit) const {
     constexpr auto chunk = extent_cache::chunk_size;
     const auto last = end > blob_size_max - chunk ? end : (end + chunk - 1) / chunk * chunk;
-    CHECK_OK(extents(blob, offset / chunk * chunk, last, brought_at_once_max));
+    auto from = offset / chunk * chunk;
+    if (from > 0) --from;  // what ends where the edit begins is looked at, too
+    while (incomplete()) {
+        const auto now = std::min(limit, brought_at_once_max);
+        TRY(const auto rows, extents(blob, from, last, now));
+        if (rows.size() < now || now == limit) return {};
+        limit -= now;
+        from = rows.back().end;
+    }
     return {};
 }
 

@@ -47,8 +47,9 @@ public:
     [[nodiscard]] std::uint32_t generation(blob_id blob) const;
     // Whether reading may still wait for the network, because a table is not here yet.
     [[nodiscard]] bool incomplete() const noexcept;
-    // Brings what an edit of [offset, end) is going to read, so that it need not wait with the apply lock held.
-    [[nodiscard]] result<void> bring(blob_id blob, std::uint64_t offset, std::uint64_t end) const;
+    // Brings what an edit of [offset, end) is going to read, `limit` extents at most, so that it need not wait with the apply
+    // lock held.
+    [[nodiscard]] result<void> bring(blob_id blob, std::uint64_t offset, std::uint64_t end, std::size_t limit = SIZE_MAX) const;
     // What nobody asks for comes in the background from now on.
     void bring_rest() const;
 
