@@ -19,6 +19,9 @@ cess_test(unit/volume_flatten_test volume_testing)
 cess_test(unit/extent_cache_test volume_testing)
 target_include_directories(extent_cache_test PRIVATE ${PROJECT_SOURCE_DIR}/objectstore/volume/src)
 cess_test(unit/comparison_test volume_testing)
+cess_test(unit/store_test objectstore_volume)
+set_tests_properties(unit/store_test PROPERTIES TIMEOUT 300)  # what it looks for is a wait without end
+target_include_directories(store_test PRIVATE ${PROJECT_SOURCE_DIR}/objectstore/volume/src)
 
 add_executable(volume_bench bench/volume_bench.cpp)
 target_link_libraries(volume_bench PRIVATE volume_testing cess_strict)

@@ -2,12 +2,13 @@
 
 #include "remote_files.hpp"
 #include "rocks.hpp"
+#include "root_files.hpp"
 
 #include <rocksdb/cache.h>
+#include <rocksdb/file_system.h>
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/listener.h>
 #include <rocksdb/table.h>
-#include <rocksdb/utilities/checkpoint.h>
 
 #include <condition_variable>
 
@@ -290,14 +291,55 @@ result<void> store::rewrite(const std::set<std::string>& tables, const std::func
     }
 }
 
+namespace {
+
+// What is live stays on the disk meanwhile.
+class deletions_held {
+public:
+    explicit deletions_held(rocksdb::DB& of) : m_of(of), m_status(of.DisableFileDeletions()) {}
+    ~deletions_held() {
+        if (m_status.ok()) (void)m_of.EnableFileDeletions(/*force=*/false);
+    }
+    deletions_held(const deletions_held&) = delete;
+    deletions_held& operator=(const deletions_held&) = delete;
+    [[nodiscard]] const rocksdb::Status& status() const noexcept { return m_status; }
+
+private:
+    rocksdb::DB& m_of;
+    const rocksdb::Status m_status;
+};
+
+}  // namespace
+
+// rocksdb::Checkpoint would look for logs, of which we have none, and before that wait for readers to have let go of old
+// files: when the last of them does, nobody wakes it (RocksDB 14069), and it waits for ever.
 result<void> store::checkpoint_to(const std::string& directory) {
-    rocksdb::Checkpoint* raw = nullptr;
-    auto status = rocksdb::Checkpoint::Create(m_db.get(), &raw);
-    const std::unique_ptr<rocksdb::Checkpoint> maker(raw);
-    // The largest size: never flush on your own, what came since belongs to the next cut.
-    if (status.ok()) status = maker->CreateCheckpoint(directory, std::numeric_limits<std::uint64_t>::max());
-    if (!status.ok()) return rocks_error(status, "checkpoint of the local store");
+    const deletions_held meanwhile(*m_db);
+    if (!meanwhile.status().ok()) return rocks_error(meanwhile.status(), "checkpoint of the local store");
+    std::vector<std::string> names;  // with a slash before
+    std::uint64_t manifest_size = 0;
+    // Not flushing: what came since belongs to the next cut.
+    const auto listed = m_db->GetLiveFiles(names, &manifest_size, /*flush_memtable=*/false);
+    if (!listed.ok()) return rocks_error(listed, "checkpoint of the local store");
+    CHECK_OK(empty_directory(directory));
+    for (const auto& name : names) CHECK_OK(checkpoint_file(name, manifest_size, directory + name));
     return {};
+}
+
+// Tables are linked, being immutable. The manifest grows, and CURRENT may name the next one by now.
+result<void> store::checkpoint_file(const std::string& name, std::uint64_t manifest_size, const std::string& to) {
+    const auto from = m_how.directory + name;
+    if (name.ends_with(".sst")) {
+        const auto linked = m_db->GetFileSystem()->LinkFile(from, to, rocksdb::IOOptions(), nullptr);
+        return linked.ok() ? result<void>() : rocks_error(linked, "checkpoint of the local store");
+    }
+    if (name == "/CURRENT") return {};  // written with what it names
+    TRY(auto content, read_whole(from));
+    if (!name.starts_with("/MANIFEST-")) return write_whole(to, content);
+    if (content.size() < manifest_size) return error(errc::corrupt, from + " is shorter than the local store says");
+    content.resize(manifest_size);
+    CHECK_OK(write_whole(to, content));
+    return write_whole(to.substr(0, to.rfind('/')) + "/CURRENT", as_view(name.substr(1) + "\n"));
 }
 
 }  // namespace cess::volume

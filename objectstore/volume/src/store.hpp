@@ -68,7 +68,7 @@ public:
     [[nodiscard]] result<void> rewrite(const std::set<std::string>& tables, const std::function<bool()>& stop);
     [[nodiscard]] result<void> wait_flushed(net::duration patience);
     [[nodiscard]] bool flushing() const noexcept { return m_flushing.load(); }
-    // Immutable hard links of the flushed state. REQUIRES: wait_flushed() since begin_flush(), and none begun since
+    // The flushed state in a directory of its own, its tables as hard links; nothing of it is synced. REQUIRES: wait_flushed() since begin_flush(), and none begun since
     [[nodiscard]] result<void> checkpoint_to(const std::string& directory);
 
     [[nodiscard]] rocksdb::DB& db() const noexcept { return *m_db; }
@@ -77,6 +77,7 @@ public:
 private:
     class flush_listener;
     explicit store(options how);
+    [[nodiscard]] result<void> checkpoint_file(const std::string& name, std::uint64_t manifest_size, const std::string& to);
     [[nodiscard]] result<void> load_generations();
     // Both append to `out`; false if too many deleted rows are in the way of the first.
     [[nodiscard]] result<bool> extents_by_cursor(blob_id blob, std::uint64_t offset, std::uint64_t end, std::size_t limit, std::vector<extent>& out) const;

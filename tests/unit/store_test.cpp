@@ -1,0 +1,97 @@
+// The local store alone: its checkpoints are whole, and end, whoever reads beside.
+#include <rocks.hpp>
+#include <store.hpp>
+
+#include <catch2/catch.hpp>
+
+#include <atomic>
+#include <filesystem>
+#include <thread>
+
+using namespace cess;
+using namespace cess::volume;
+using namespace std::chrono_literals;
+namespace files = std::filesystem;
+
+namespace {
+
+bytes key_of(std::uint64_t i) {
+    const auto text = std::to_string(1'000'000 + i);
+    return row::user_key(as_view(text));
+}
+
+struct place {
+    place() : root(files::temp_directory_path() / ("cess-store-" + std::to_string(::getpid()))) {
+        files::remove_all(root);
+        files::create_directories(root / "db");
+    }
+    ~place() { files::remove_all(root); }
+    [[nodiscard]] store::options options(const std::string& name, bool read_only = false) const {
+        store::options how;
+        how.directory = (root / name).string();
+        how.table = 64 * KiB;
+        how.read_only = read_only;
+        return how;
+    }
+    files::path root;
+};
+
+void put(store& on, std::uint64_t i, std::uint64_t value) {
+    rocksdb::WriteBatch batch;
+    batch.Put(slice(key_of(i)), slice(as_view(std::to_string(value))));
+    REQUIRE(on.write(batch).has_value());
+}
+
+void cut(store& on, const std::string& to) {
+    REQUIRE(on.begin_flush().has_value());
+    REQUIRE(on.wait_flushed(60s).has_value());
+    if (auto done = on.checkpoint_to(to); !done) FAIL(done.error().message());
+}
+
+}  // namespace
+
+TEST_CASE("a checkpoint holds what was flushed and nothing that came since") {
+    const place here;
+    auto opened = store::open(here.options("db"));
+    REQUIRE(opened.has_value());
+    auto& on = **opened;
+    for (std::uint64_t round = 1; round <= 12; ++round) {  // past a compaction
+        for (std::uint64_t i = 0; i < 2000; ++i) put(on, i, round * 10'000 + i);
+        REQUIRE(on.begin_flush().has_value());
+        REQUIRE(on.wait_flushed(60s).has_value());
+        put(on, 7, 1);  // later
+        const auto name = "cut" + std::to_string(round);
+        const auto made = on.checkpoint_to((here.root / name).string());
+        if (!made) FAIL(made.error().message());
+        put(on, 8, 1);
+        auto copy = store::open(here.options(name, true));
+        if (!copy) FAIL(copy.error().message());
+        for (std::uint64_t i = 0; i < 2000; i += 7) {
+            const auto row = (*copy)->get(key_of(i));
+            REQUIRE(row.has_value());
+            REQUIRE(row->has_value());
+            CHECK(to_string(**row) == std::to_string(round * 10'000 + i));
+        }
+    }
+}
+
+TEST_CASE("checkpoints end while readers let go of old tables") {
+    const place here;
+    auto opened = store::open(here.options("db"));
+    REQUIRE(opened.has_value());
+    auto& on = **opened;
+    std::atomic<bool> stop = false;
+    std::vector<std::thread> readers;
+    for (int i = 0; i < 3; ++i)
+        readers.emplace_back([&] {
+            while (!stop) (void)on.walk(row::user_kind);
+        });
+    for (std::uint64_t round = 0; round < 1000; ++round) {
+        put(on, round % 50, round);
+        const auto to = (here.root / "cut").string();
+        cut(on, to);
+        files::remove_all(to);
+    }
+    stop = true;
+    for (auto& each : readers) each.join();
+}
