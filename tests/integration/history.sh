@@ -19,20 +19,6 @@ start_network
 cess dev up --dir "$there" --capacity 2G > "$work/there.log" || fail "a second network"
 other_up=yes
 
-# with_disk EXPORT PYTHON: runs python against an export, served for as long as that takes.
-with_disk() {
-    serve "$work/with.sock" "volume=$1"
-    nbdsh -u "$(uri "$work/with.sock" "$1")" -c "$2" || fail "nbdsh on $1"
-    end_pid "$nbd_pid" || fail "nbdkit did not end"
-}
-# image EXPORT FILE
-image() {
-    rm -f "$2"
-    serve "$work/image.sock" "volume=$1"
-    nbdcopy "$(uri "$work/image.sock" "$1")" "$2" || fail "nbdcopy of $1"
-    end_pid "$nbd_pid" || fail "nbdkit did not end"
-}
-
 say "cess diff"
 cess volume create disk --type block --size 64M > /dev/null
 cess volume create tree --type fs > /dev/null

@@ -84,6 +84,19 @@ serve() {
     done
     fail "nbdkit does not answer at $socket"
 }
+# with_disk EXPORT PYTHON: runs python against an export, served for as long as that takes.
+with_disk() {
+    serve "$work/with.sock" "volume=$1"
+    nbdsh -u "$(uri "$work/with.sock" "$1")" -c "$2" || fail "nbdsh on $1"
+    end_pid "$nbd_pid" || fail "nbdkit did not end"
+}
+# image EXPORT FILE
+image() {
+    rm -f "$2"
+    serve "$work/image.sock" "volume=$1"
+    nbdcopy "$(uri "$work/image.sock" "$1")" "$2" || fail "nbdcopy of $1"
+    end_pid "$nbd_pid" || fail "nbdkit did not end"
+}
 uri() { printf 'nbd+unix:///%s?socket=%s' "${2-}" "$1"; }
 
 # start_gateway [OPTIONS...]: runs cess-gateway on a free port; sets gateway_pid and endpoint.

@@ -8,22 +8,8 @@ start_network
 cess volume create disk --type block --size 192M > /dev/null
 cess volume create files --type fs > /dev/null
 
-# with_disk PYTHON: runs python against the device, served for as long as that takes.
-with_disk() {
-    serve "$work/disk.sock" volume=disk
-    nbdsh -u "$(uri "$work/disk.sock")" -c "$1" || fail "nbdsh"
-    end_pid "$nbd_pid" || fail "nbdkit did not end"
-}
-# image EXPORT FILE
-image() {
-    rm -f "$2"
-    serve "$work/image.sock" "volume=$1"
-    nbdcopy "$(uri "$work/image.sock" "$1")" "$2" || fail "nbdcopy of $1"
-    end_pid "$nbd_pid" || fail "nbdkit did not end"
-}
-
 say "a device"
-with_disk '
+with_disk disk '
 import os
 for i in range(24):
     h.pwrite(os.urandom(4 << 20), i * (4 << 20))
@@ -31,7 +17,7 @@ h.flush()'
 cess snapshot create disk@one > /dev/null
 image disk@one "$work/one"
 cess volume limit disk --iops 123456 > /dev/null
-with_disk '
+with_disk disk '
 import os
 for i in range(24):
     h.pwrite(os.urandom(4 << 20), i * (4 << 20))

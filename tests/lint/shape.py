@@ -5,6 +5,7 @@ import re
 import sources
 
 LINES_MAX = 900
+BARE_CHECK = re.compile(r"\s*(?:if|else)\b.*\b(?:CO_)?CHECK_OK\(.*\);\s*$")
 COLUMNS_MAX = 200  # 140 is the aim; records' describe() lines may run on
 
 
@@ -19,6 +20,8 @@ def check(path):
     if not re.fullmatch(r"[a-z0-9_]+\.(hpp|cpp)", path.name):
         yield f"{name}: file names are snake_case"
     for number, line in enumerate(lines, 1):
+        if BARE_CHECK.match(line) and number < len(lines) and lines[number].lstrip().startswith("else"):
+            yield f"{name}:{number}: an else after CHECK_OK belongs to the if within it; write braces"
         if len(line) > COLUMNS_MAX:
             yield f"{name}:{number}: {len(line)} columns (at most {COLUMNS_MAX})"
         if "\t" in line:
