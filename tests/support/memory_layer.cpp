@@ -159,8 +159,9 @@ void memory_network::state::dispatch() {
             changed.wait(lock);
             continue;
         }
-        if (appends.front().due > clock::now()) {
-            changed.wait_until(lock, appends.front().due);
+        // A copy: the standard library looks at the time again after the wait, when a crash may have freed the queue.
+        if (const auto due = appends.front().due; due > clock::now()) {
+            changed.wait_until(lock, due);
             continue;
         }
         auto next = std::move(appends.front());

@@ -4,6 +4,8 @@
 
 #include <catch2/catch.hpp>
 
+#include <future>
+
 using namespace cess;
 using namespace std::chrono_literals;
 
@@ -123,4 +125,22 @@ TEST_CASE("writers, readers, snapshots and checkpoints at once, and nothing ackn
         }
     CHECK(lost == 0);
     CHECK(disagree == 0);
+}
+
+TEST_CASE("an owner's death ends the append that is under way, at once") {
+    support::memory_options options;
+    options.append_time = 200ms;
+    support::memory_network net(options);
+    net.create_volume("v", ledger::volume_type::filesystem);
+    auto opened = net.open("v", {});
+    REQUIRE(opened.has_value());
+    volume::change edit;
+    edit.put(to_bytes("key"), to_bytes("value"));
+    REQUIRE((*opened)->apply(edit).has_value());
+    auto synced = std::async(std::launch::async, [&] { return (*opened)->sync(); });
+    std::this_thread::sleep_for(50ms);
+    net.crash(0);
+    const auto ended = synced.get();
+    CHECK(!ended.has_value());
+    std::this_thread::sleep_for(200ms);  // the network looks at what was due meanwhile, and finds nothing
 }
