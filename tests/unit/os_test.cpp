@@ -100,6 +100,28 @@ TEST_CASE("the medium is read like the file, at any offset and length") {
     CHECK(os::open_medium(disk, at.path + "/none").error() == errc::not_found);
 }
 
+TEST_CASE("what is in memory is read at once, right or not at all") {
+    const scratch at;
+    auto& disk = os::posix_file_system();
+    bytes content(100 * KiB + 5);
+    seeded_random(6).fill(content);
+    REQUIRE(os::write_file_durably(disk, at.path + "/f", content));
+    const auto file = disk.open(at.path + "/f", os::open_mode::read).value();
+    bytes all(content.size());
+    REQUIRE(file->read_at(0, all).value() == all.size());  // in memory from here on
+    std::size_t at_once = 0;
+    for (std::uint64_t offset = 0; offset < content.size() + 4096; offset += 4096) {
+        bytes out(4096);
+        const auto got = file->read_at_once(offset, out).value();
+        const auto there = content.size() - std::min<std::size_t>(content.size(), static_cast<std::size_t>(offset));
+        REQUIRE(got <= std::min<std::size_t>(there, out.size()));
+        CHECK(equal(byte_view(out).first(got), byte_view(content).last(there).first(got)));
+        at_once += got;
+    }
+    CHECK(at_once > 0);
+    CHECK(file->read_at_once(~std::uint64_t{0}, all).error() == errc::out_of_range);
+}
+
 TEST_CASE("a directory is locked for one process and free again afterwards") {
     const scratch at;
     auto first = os::directory_lock::take(at.path);

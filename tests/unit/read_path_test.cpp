@@ -3,6 +3,7 @@
 #include <support/memory_layer.hpp>
 
 #include <ahead_store.hpp>
+#include <first_try.hpp>
 #include <readahead.hpp>
 #include <run_queue.hpp>
 #include <segment_read.hpp>
@@ -51,6 +52,24 @@ layer::run run_of(const std::shared_ptr<const ledger::segment_record>& of, std::
 }
 
 }  // namespace
+
+TEST_CASE("a run is asked of one miner if it is small and lies in one fragment") {
+    const auto of = [](std::uint64_t first, std::uint64_t count) {
+        layer::run out;
+        auto two_of_three = *segment(1);
+        two_of_three.geometry = {2, 1};
+        out.segment = std::make_shared<const ledger::segment_record>(two_of_three);
+        out.first = first;
+        out.count = count;
+        return out;
+    };
+    CHECK(layer::in_one_small_range(of(0, 1)));
+    CHECK(layer::in_one_small_range(of(8191, 1)));
+    CHECK(layer::in_one_small_range(of(0, 3)));
+    CHECK_FALSE(layer::in_one_small_range(of(0, 4)));  // with its tags more than 16 KiB
+    CHECK(layer::in_one_small_range(of(4095, 1)));     // the last of the first half
+    CHECK_FALSE(layer::in_one_small_range(of(4095, 2)));
+}
 
 TEST_CASE("what is read in order is read ahead, each byte once, and not far beyond") {
     for (const std::uint64_t length : {4 * KiB, 64 * KiB, 1 * MiB}) {

@@ -28,6 +28,7 @@ public:
     [[nodiscard]] virtual bool contains(const block_key& key) const = 0;  // in memory; does not count as use
     // Where find() has failed: from a slower tier, whose block find() then has. May block on the local disk.
     [[nodiscard]] virtual block fetch(const block_key& key) = 0;
+    [[nodiscard]] virtual bool has_slow_tier() const { return false; }  // fetch() may find what find() does not
     virtual void insert(const block_key& key, block data) = 0;
     virtual void forget(const segment_id& segment) = 0;          // in memory; a slower tier lets it age out
     [[nodiscard]] virtual std::uint64_t size_bytes() const = 0;

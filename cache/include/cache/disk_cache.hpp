@@ -52,6 +52,7 @@ public:
     [[nodiscard]] block find(const block_key& key) override { return m_memory->find(key); }
     [[nodiscard]] bool contains(const block_key& key) const override { return m_memory->contains(key); }
     [[nodiscard]] block fetch(const block_key& key) override;
+    [[nodiscard]] bool has_slow_tier() const override { return m_disk != nullptr; }
     void insert(const block_key& key, block data) override;
     void forget(const segment_id& segment) override { m_memory->forget(segment); }
     [[nodiscard]] std::uint64_t size_bytes() const override { return m_memory->size_bytes(); }

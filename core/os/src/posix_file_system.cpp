@@ -8,6 +8,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/uio.h>
 #include <unistd.h>
 #include <utility>
 
@@ -59,6 +60,14 @@ public:
             done += static_cast<std::size_t>(got);
         }
         return done;
+    }
+    result<std::size_t> read_at_once(std::uint64_t offset, byte_span out) override {
+        if (!fits(offset, out.size())) return error(errc::out_of_range, "read " + m_path);
+        const iovec into{out.data(), out.size()};
+        const auto got = retried([&] { return ::preadv2(m_fd.get(), &into, 1, static_cast<off_t>(offset), RWF_NOWAIT); });
+        // EAGAIN: it is not in memory. EOPNOTSUPP: the file system cannot say, so it never is.
+        if (got < 0 && errno != EAGAIN && errno != EOPNOTSUPP) return failed("read", m_path);
+        return got < 0 ? std::size_t{0} : static_cast<std::size_t>(got);
     }
     result<void> write_at(std::uint64_t offset, byte_view data) override {
         if (!fits(offset, data.size())) return error(errc::out_of_range, "write " + m_path);

@@ -95,12 +95,21 @@ result<std::shared_ptr<fragment_file>> fragment_file::parse(std::unique_ptr<os::
 
 result<bytes> fragment_file::read(std::uint64_t offset, std::uint32_t length) const {
     if (offset > m_length || length > m_length - offset) return error(errc::out_of_range, "the fragment has " + std::to_string(m_length) + " bytes");
-    if (!m_bad.empty() && length > 0) {
-        const auto bad = std::lower_bound(m_bad.begin(), m_bad.end(), offset / leaf_size);
-        if (bad != m_bad.end() && *bad <= (offset + length - 1) / leaf_size)
-            return error(errc::corrupt, m_path + ": leaf " + std::to_string(*bad) + " was found damaged");
-    }
+    if (const auto bad = known_bad(offset, length)) return error(errc::corrupt, m_path + ": leaf " + std::to_string(*bad) + " was found damaged");
     return read_exactly(*m_file, fragment_data_at + offset, length);
+}
+
+bool fragment_file::read_at_once(std::uint64_t offset, byte_span out) const {
+    if (offset > m_length || out.size() > m_length - offset || known_bad(offset, out.size())) return false;
+    const auto got = m_file->read_at_once(fragment_data_at + offset, out);
+    return got && *got == out.size();
+}
+
+std::optional<std::uint32_t> fragment_file::known_bad(std::uint64_t offset, std::uint64_t length) const {
+    if (m_bad.empty() || length == 0) return std::nullopt;
+    const auto bad = std::lower_bound(m_bad.begin(), m_bad.end(), offset / leaf_size);
+    if (bad == m_bad.end() || *bad > (offset + length - 1) / leaf_size) return std::nullopt;
+    return *bad;
 }
 
 result<std::uint64_t> fragment_file::check(std::uint32_t first, std::uint32_t count, std::vector<std::uint32_t>& bad) const {

@@ -40,6 +40,7 @@ public:
     [[nodiscard]] const fragment_proof& proof() const noexcept { return m_proof; }
     [[nodiscard]] std::uint64_t length() const noexcept { return m_length; }
     result<bytes> read(std::uint64_t offset, std::uint32_t length) const;  // errc::corrupt where a leaf is known to be bad
+    bool read_at_once(std::uint64_t offset, byte_span out) const;  // false, and nothing is known, if that would take long
     // Reads up to `count` leaves from `first` on, adds those that do not match (or cannot be read) to `bad`. Bytes read.
     result<std::uint64_t> check(std::uint32_t first, std::uint32_t count, std::vector<std::uint32_t>& bad) const;
     [[nodiscard]] std::uint32_t leaves() const noexcept { return static_cast<std::uint32_t>(m_proof.leaves.size()); }
@@ -47,6 +48,8 @@ public:
 
 private:
     static result<std::shared_ptr<fragment_file>> parse(std::unique_ptr<os::file> from, const std::string& path, const fragment_ref& expected);
+
+    [[nodiscard]] std::optional<std::uint32_t> known_bad(std::uint64_t offset, std::uint64_t length) const;
 
     std::string m_path;
     std::unique_ptr<os::file> m_file;

@@ -230,14 +230,16 @@ result<void> fragment_store::replace(const segment_id& segment, const copy& dama
 
 // ---- reading ---------------------------------------------------------------------------------------------
 
+std::shared_ptr<const fragment_file> fragment_store::opened(const fragment_ref& fragment) {
+    const std::lock_guard lock(m_mutex);
+    const auto at = m_open_index.find({fragment.segment, fragment.index});
+    if (at == m_open_index.end()) return nullptr;
+    m_open.splice(m_open.end(), m_open, at->second);
+    return at->second->second;
+}
+
 result<std::shared_ptr<const fragment_file>> fragment_store::open(const fragment_ref& fragment) {
-    {
-        const std::lock_guard lock(m_mutex);
-        if (const auto at = m_open_index.find({fragment.segment, fragment.index}); at != m_open_index.end()) {
-            m_open.splice(m_open.end(), m_open, at->second);
-            return at->second->second;
-        }
-    }
+    if (auto already = opened(fragment)) return already;
     const std::lock_guard changing(shard(fragment.segment));  // the name cannot change between looking and opening
     std::string path;
     std::optional<fault> known;

@@ -65,6 +65,7 @@ public:
 
     // Of several copies one that is not known to be damaged. errc::corrupt: all are.
     [[nodiscard]] result<std::shared_ptr<const fragment_file>> open(const fragment_ref& fragment);
+    [[nodiscard]] std::shared_ptr<const fragment_file> opened(const fragment_ref& fragment);  // null unless it is open; waits for nothing
     // The ledger lists the segment in `volume`: its fragments stay until it says otherwise.
     result<void> commit(const segment_id& segment, const volume_id& volume);
     // Deletes the volume's fragments of a segment: all of them, or those provisional under the tag's term.

@@ -152,6 +152,7 @@ net::awaitable<net::reply> append(std::shared_ptr<store> at, node_id from, net::
 net::awaitable<net::reply> handle(std::shared_ptr<store> at, node_id from, net::request what) {
     if (what.head.size() > net::head_size_max || what.body.size() > net::body_size_max) co_return net::reply::of(error(errc::too_large, "request"));
     if (what.method == method::journal_append) co_return co_await append(std::move(at), from, std::move(what));
+    if (auto at_once = answer_at_once(*at, what)) co_return std::move(*at_once);
     const auto asked = std::make_shared<net::request>(std::move(what));
     auto op = at->blocking([at, from, asked] { return result<net::reply>(answer(*at, from, *asked)); });
     auto answered = co_await std::move(op);

@@ -10,6 +10,7 @@ namespace cess::storage {
 namespace {
 
 constexpr std::size_t settle_max = 1024;
+constexpr std::uint64_t at_once_max = 64 * KiB;  // bytes that a network's thread copies for one request
 constexpr unsigned verifying_max = 2;  // anybody may ask for it, and each reads a whole fragment
 
 template <class Message>
@@ -237,6 +238,26 @@ result<net::reply> dispatch(store& on, const node_id& from, const net::request& 
 }
 
 }  // namespace
+
+std::optional<net::reply> answer_at_once(store& on, const net::request& what) {
+    if (what.method != method::get_ranges) return std::nullopt;
+    const auto asked = wire::decode<get_ranges_request>(what.head);
+    if (!asked || !check_ranges(*asked)) return std::nullopt;
+    std::uint64_t total = 0;
+    for (const auto& range : asked->ranges) total += range.length;
+    if (total > at_once_max) return std::nullopt;
+    get_ranges_reply out;
+    bytes body(total);
+    byte_span rest = body;
+    for (const auto& range : asked->ranges) {
+        const auto fragment = on.fragments.opened(range.fragment);
+        if (!fragment || !fragment->read_at_once(range.offset, rest.first(range.length))) return std::nullopt;
+        rest = rest.subspan(range.length);
+        out.outcomes.emplace_back();
+    }
+    on.count.ranges.add(asked->ranges.size());
+    return encoded(out, std::move(body));
+}
 
 net::reply answer(store& on, const node_id& from, const net::request& what) {
     auto answered = dispatch(on, from, what);

@@ -10,6 +10,7 @@
 #include <core/net/task_group.hpp>
 
 #include <atomic>
+#include <optional>
 
 namespace cess::storage {
 
@@ -58,5 +59,8 @@ struct store {
 
 // Answers one request; blocking. Not journal_append, which waits for its group. (serve.cpp)
 net::reply answer(store& on, const node_id& from, const net::request& what);
+// Small reads of what is in memory are answered on the spot, for to wake a thread takes longer. Nothing if it isn't one;
+// never blocks.
+std::optional<net::reply> answer_at_once(store& on, const net::request& what);
 
 }  // namespace cess::storage

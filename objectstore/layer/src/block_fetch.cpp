@@ -1,5 +1,7 @@
 #include "block_fetch.hpp"
 
+#include "first_try.hpp"
+
 #include <core/net/blocking.hpp>
 
 #include <algorithm>
@@ -8,8 +10,9 @@
 namespace cess::layer {
 namespace {
 
-constexpr unsigned runs_in_flight = 32;        // each of at most run_bytes_max
-constexpr unsigned ahead_runs_in_flight = 16;  // of these
+constexpr unsigned large_load = 16;       // of a run of up to run_bytes_max; a small one is 1
+constexpr unsigned load_max = 512;        // under way
+constexpr unsigned load_max_ahead = 256;  // of this
 constexpr net::duration grace = std::chrono::milliseconds(250);  // for a fetch that ends at its deadline to say why
 
 void copy_block(const piece& into, std::uint64_t block, const bytes& data) {
@@ -50,6 +53,8 @@ struct disk_lookup {
     }
 };
 
+unsigned load_of(const run& what) noexcept { return in_one_small_range(what) ? 1 : large_load; }
+
 result<std::vector<cache::block>> shared(result<std::vector<bytes>> got, counter& read) {
     if (!got) return std::move(got).error();
     std::vector<cache::block> out;
@@ -70,7 +75,11 @@ net::awaitable<result<int>> stopped(net::task_group& tasks) {
 
 block_fetch::block_fetch(layer_core& core) : m_core(core), m_ahead(core.on.ahead_max, core.on.count), m_tasks(core.on.world.executor()) {}
 
-block_fetch::~block_fetch() { (void)net::wait(m_core.on.world, stopped(m_tasks)); }
+block_fetch::~block_fetch() {
+    (void)net::wait(m_core.on.world, stopped(m_tasks));
+    std::unique_lock hold(m_mutex);
+    m_no_first_try.wait(hold, [this] { return m_first_tries == 0; });  // they end by themselves, within the patience of a hedge
+}
 
 // ---- reading ---------------------------------------------------------------------------------------------
 
@@ -170,7 +179,7 @@ void block_fetch::bring_ours(const sources& from, std::vector<gap>& missing, net
             extend(runs, like, each->block);
         }
     }
-    enqueue(std::move(runs));
+    begin(std::move(runs));
 }
 
 // True: all is there. False: somebody else's fetch failed and there is time.
@@ -249,6 +258,54 @@ void block_fetch::give_up(stream_id of) {
 
 // ---- runs ------------------------------------------------------------------------------------------------
 
+void block_fetch::begin(std::vector<run> what) {
+    std::erase_if(what, [this](const run& each) { return try_first(each, false); });
+    enqueue(std::move(what));
+}
+
+// Whether it is under way to its holder. `counted`: it came from the queue, and its load is part of what is under way.
+bool block_fetch::try_first(const run& what, bool counted) {
+    if (what.before != first_outcome::none) return false;
+    {
+        const std::lock_guard hold(m_mutex);
+        ++m_first_tries;
+    }
+    const auto answered = [this, what, counted](first_outcome how, result<std::vector<bytes>> got) {
+        auto of = what;
+        of.before = how;
+        tried(std::move(of), std::move(got), counted);
+    };
+    if (try_holder(m_core, what, answered)) return true;
+    const std::lock_guard hold(m_mutex);
+    if (--m_first_tries == 0) m_no_first_try.notify_all();
+    return false;
+}
+
+void block_fetch::tried(run what, result<std::vector<bytes>> got, bool counted) {
+    if (got)
+        land(what, shared(std::move(got), m_core.read_bytes));
+    else
+        try_again(what, got.error());
+    if (counted) finished(what);
+    const std::lock_guard hold(m_mutex);
+    if (--m_first_tries == 0) m_no_first_try.notify_all();
+}
+
+// By the long way, on which a liar is found out. What nobody waits for is given up instead.
+void block_fetch::try_again(run what, const error& why) {
+    bool wanted = false;
+    {
+        const std::lock_guard hold(m_mutex);
+        for (std::uint64_t i = 0; i < what.count; ++i) {
+            const auto found = m_flights.find({what.segment->id, static_cast<std::uint32_t>(what.first + i)});
+            wanted = wanted || (found != m_flights.end() && !found->second->ahead_of);
+        }
+    }
+    if (!wanted) return land(what, why);
+    what.ahead_of.reset();
+    enqueue({std::move(what)});
+}
+
 // They start a moment later, on the network's thread: what other threads add meanwhile goes out with them.
 void block_fetch::enqueue(std::vector<run> what) {
     bool first = false;
@@ -276,25 +333,27 @@ void block_fetch::start_waiting() {
     {
         const std::lock_guard hold(m_mutex);
         m_posted = false;
-        while (m_running < runs_in_flight) {
-            auto one = m_queue.pop(m_running_ahead < ahead_runs_in_flight);
+        while (m_load < load_max) {
+            auto one = m_queue.pop(m_load_ahead < load_max_ahead);
             if (!one) break;
-            ++m_running;
-            m_running_ahead += one->ahead_of.has_value();
+            m_load += load_of(*one);
+            if (one->ahead_of) m_load_ahead += load_of(*one);
             next.push_back(std::move(*one));
         }
     }
+    const bool only_memory = !m_core.on.blocks.has_slow_tier();
     for (auto& each : next) {
+        if ((only_memory || !each.ahead_of) && try_first(each, true)) continue;
         auto op = each.ahead_of ? bring_ahead(std::move(each)) : bring(std::move(each));
         m_tasks.spawn_on(m_core.on.world.executor(), std::move(op));
     }
 }
 
-void block_fetch::finished(bool ahead) {
+void block_fetch::finished(const run& what) {
     {
         const std::lock_guard hold(m_mutex);
-        --m_running;
-        m_running_ahead -= ahead;
+        m_load -= load_of(what);
+        if (what.ahead_of) m_load_ahead -= load_of(what);
         if (m_queue.empty()) return;
     }
     start_waiting();
@@ -302,25 +361,26 @@ void block_fetch::finished(bool ahead) {
 
 // A run that its coroutine has not brought to its end, by an exception or a cancellation, fails.
 struct block_fetch::unfinished {
-    unfinished(block_fetch& in, const run& what) : m_in(in), m_what(what), m_ahead(what.ahead_of.has_value()) {}
+    unfinished(block_fetch& in, const run& what) : m_in(in), m_what(what) {}
     unfinished(const unfinished&) = delete;
     unfinished& operator=(const unfinished&) = delete;
     ~unfinished() {
         if (!m_ended) m_in.land(m_what, error(errc::canceled, "read given up"));
-        m_in.finished(m_ahead);
+        m_in.finished(m_what);
     }
     void end() { m_ended = true; }
 
 private:
     block_fetch& m_in;
     const run& m_what;
-    const bool m_ahead;
     bool m_ended = false;
 };
 
 net::awaitable<void> block_fetch::bring(run what) {
     unfinished work(*this, what);
-    auto got = co_await read_blocks(m_core.reading(), what.segment, what.key, what.first, what.count, what.deadline);
+    auto with = m_core.reading();
+    with.before = what.before;
+    auto got = co_await read_blocks(with, what.segment, what.key, what.first, what.count, what.deadline);
     land(what, shared(std::move(got), m_core.read_bytes));
     work.end();
 }

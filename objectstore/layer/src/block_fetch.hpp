@@ -56,6 +56,10 @@ private:
     void join(gap& one, call& mine);                  // REQUIRES: m_mutex
     void bring_ours(const sources& from, std::vector<gap>& missing, net::time_point deadline);
     result<bool> wait(std::vector<gap>& missing, call& mine, net::time_point deadline);
+    void begin(std::vector<run> what);
+    bool try_first(const run& what, bool counted);
+    void tried(run what, result<std::vector<bytes>> got, bool counted);
+    void try_again(run what, const error& why);  // what.before says what became of it
     void enqueue(std::vector<run> what);
     bool push(std::vector<run> what);                 // REQUIRES: m_mutex
     net::awaitable<void> start();
@@ -64,15 +68,17 @@ private:
     net::awaitable<void> bring_ahead(run what);
     void land(const run& of, result<std::vector<cache::block>> got);
     void settle(flights::iterator which);             // REQUIRES: m_mutex
-    void finished(bool ahead);
+    void finished(const run& what);
 
     layer_core& m_core;
     std::mutex m_mutex;  // what follows
     flights m_flights;
     ahead_store m_ahead;
     run_queue m_queue;
-    unsigned m_running = 0, m_running_ahead = 0;
-    bool m_posted = false;  // start() is on its way
+    unsigned m_load = 0, m_load_ahead = 0;  // of the runs under way that came from the queue
+    bool m_posted = false;                  // start() is on its way
+    unsigned m_first_tries = 0;
+    std::condition_variable m_no_first_try;
     net::task_group m_tasks;
 };
 

@@ -11,6 +11,8 @@ namespace {
 constexpr unsigned moved_after = 3;  // failures in a row
 }
 
+net::duration patience_with(net::duration usual, net::duration hedge) noexcept { return std::clamp<net::duration>(4 * usual, hedge / 4, hedge); }
+
 bool is_miners_fault(errc code) noexcept {
     switch (code) {
         case errc::unavailable:
@@ -121,6 +123,24 @@ net::duration miner_directory::latency(const node_id& miner) const {
     const std::lock_guard hold(m_mutex);
     const auto found = m_histories.find(miner);
     return found == m_histories.end() ? net::duration{0} : found->second.mean;
+}
+
+std::optional<miner_directory::choice> miner_directory::first_choice(const std::vector<node_id>& holders, std::optional<unsigned> wanted,
+                                                                     net::duration hedge) const {
+    const std::lock_guard hold(m_mutex);
+    const auto now = m_world.now();
+    std::optional<choice> out;
+    net::duration least{0};
+    for (unsigned i = 0; i < holders.size(); ++i) {
+        const auto found = m_histories.find(holders[i]);
+        const auto known = found == m_histories.end() ? history() : found->second;
+        if (known.distrust_until > now) return std::nullopt;
+        if (wanted.value_or(i) != i || known.avoid_until > now || known.mean > hedge / 2) continue;
+        if (out && known.mean >= least) continue;
+        least = known.mean;
+        out = choice{i, patience_with(known.mean, hedge)};
+    }
+    return out;
 }
 
 std::vector<unsigned> miner_directory::quickest_first(const std::vector<node_id>& miners) const {

@@ -12,7 +12,7 @@ using namespace std::chrono_literals;
 
 constexpr unsigned requests_in_flight = 4;               // to one miner
 constexpr std::size_t parts_max = 16;                    // of a request: a miner reads them one after the other
-constexpr net::duration expiry_interval = 100ms;
+constexpr net::duration expiry_interval = 25ms;
 static_assert(parts_max <= storage::ranges_max && parts_max * small_read_max <= storage::ranges_bytes_max);
 
 net::awaitable<result<int>> stopped(net::task_group& tasks) {
@@ -25,24 +25,28 @@ net::awaitable<result<int>> stopped(net::task_group& tasks) {
 
 // A read that waits. What comes first, its answer, its deadline or its reader's giving up, ends it.
 struct read_together::part {
-    part(const storage::fragment_range& w, net::time_point d) : what(w), deadline(d) {}
+    part(const storage::fragment_range& w, net::time_point d, net::time_point a) : what(w), deadline(d), asked_until(a) {}
     const storage::fragment_range what;
-    const net::time_point deadline;
+    const net::time_point deadline;     // of whoever waits
+    const net::time_point asked_until;  // of the request, which says of the miner what its reader has no time for
     std::mutex mutex;
-    net::resumption<result<bytes>> waiting;
+    finished waiting;
 
     void end(result<bytes> with) {
         std::unique_lock hold(mutex);
-        if (!waiting) return;
-        auto done = std::move(waiting);
+        const auto done = std::exchange(waiting, nullptr);
         hold.unlock();
-        done(std::move(with));
+        if (done) done(std::move(with));
     }
     [[nodiscard]] bool ended() {
         const std::lock_guard hold(mutex);
         return !waiting;
     }
 };
+
+void read_together::give_up(const parts& what) {
+    for (const auto& p : what) p->end(error(errc::canceled, "read given up"));
+}
 
 struct read_together::joining {
     read_together* in;
@@ -52,7 +56,8 @@ struct read_together::joining {
         done.on_cancel([weak = std::weak_ptr<part>(what)] {
             if (const auto p = weak.lock()) p->end(error(errc::canceled, "read given up"));
         });
-        what->waiting = std::move(done);
+        const auto resume = std::make_shared<net::resumption<result<bytes>>>(std::move(done));
+        what->waiting = [resume](result<bytes> got) { (*resume)(std::move(got)); };
         in->join(miner, std::move(what));
     }
 };
@@ -83,9 +88,12 @@ struct read_together::turn {
     turn(const turn&) = delete;
     turn& operator=(const turn&) = delete;
     ~turn() {
-        const std::lock_guard hold(in.m_mutex);
+        std::unique_lock hold(in.m_mutex);
         --of.turns;
-        if (!of.waiting.empty()) in.serve_another(miner, of);
+        if (of.waiting.empty()) return;
+        const auto refused = in.serve_another(miner, of);
+        hold.unlock();
+        give_up(refused);
     }
     read_together& in;
     const node_id miner;
@@ -98,28 +106,37 @@ read_together::read_together(net::env& world, miner_link& link, counter& request
 read_together::~read_together() { (void)net::wait(m_world, stopped(m_tasks)); }
 
 net::awaitable<result<bytes>> read_together::read(node_id miner, storage::fragment_range what, net::time_point deadline) {
-    joining start{this, miner, std::make_shared<part>(what, deadline)};
+    joining start{this, miner, std::make_shared<part>(what, deadline, deadline)};
     auto op = net::suspend<result<bytes>>(std::move(start));
     co_return co_await std::move(op);
 }
 
-void read_together::join(const node_id& miner, std::shared_ptr<part> what) {
-    const std::lock_guard hold(m_mutex);
-    auto& of = m_queues[miner];
-    of.waiting.push_back(std::move(what));
-    serve_another(miner, of);
-    if (!m_expiring) m_expiring = m_tasks.spawn(expire());
+void read_together::read(const node_id& miner, const storage::fragment_range& what, reading_until until, finished done) {
+    auto p = std::make_shared<part>(what, until.answer, until.request);
+    p->waiting = std::move(done);
+    join(miner, std::move(p));
 }
 
-void read_together::serve_another(const node_id& miner, queue& of) {
-    if (of.starting || of.turns >= requests_in_flight) return;
+void read_together::join(const node_id& miner, std::shared_ptr<part> what) {
+    std::unique_lock hold(m_mutex);
+    auto& of = m_queues[miner];
+    of.waiting.push_back(std::move(what));
+    const auto refused = serve_another(miner, of);
+    if (!m_expiring) m_expiring = m_tasks.spawn(expire());
+    hold.unlock();
+    give_up(refused);
+}
+
+read_together::parts read_together::serve_another(const node_id& miner, queue& of) {
+    if (of.starting || of.turns >= requests_in_flight) return {};
     ++of.turns;
     of.starting = true;
-    if (m_tasks.spawn(serve(miner))) return;
+    if (m_tasks.spawn(serve(miner))) return {};
     --of.turns;
     of.starting = false;
-    for (const auto& p : of.waiting) p->end(error(errc::canceled, "read given up"));
+    parts refused(of.waiting.begin(), of.waiting.end());
     of.waiting.clear();
+    return refused;
 }
 
 // It starts behind what is ready to run, so that reads made together are all in the queue.
@@ -138,18 +155,20 @@ net::awaitable<void> read_together::serve(node_id miner) {
 }
 
 void read_together::take(const node_id& miner, queue& from, batch& into) {
-    const auto now = m_world.now();
-    const std::lock_guard hold(m_mutex);
-    while (!from.waiting.empty() && into.parts.size() < parts_max) {
-        auto first = std::move(from.waiting.front());
-        from.waiting.pop_front();
-        if (first->deadline <= now) first->end(error(errc::timeout, "deadline passed"));
-        if (!first->ended()) into.parts.push_back(std::move(first));
+    parts refused;
+    {
+        const std::lock_guard hold(m_mutex);
+        while (!from.waiting.empty() && into.parts.size() < parts_max) {
+            auto first = std::move(from.waiting.front());
+            from.waiting.pop_front();
+            if (!first->ended()) into.parts.push_back(std::move(first));
+        }
+        from.starting = false;
+        if (into.parts.empty()) return;
+        from.under_way.push_back(&into);
+        if (!from.waiting.empty()) refused = serve_another(miner, from);
     }
-    from.starting = false;
-    if (into.parts.empty()) return;
-    from.under_way.push_back(&into);
-    if (!from.waiting.empty()) serve_another(miner, from);
+    give_up(refused);
 }
 
 net::awaitable<void> read_together::ask(node_id miner, batch& what) {
@@ -157,7 +176,7 @@ net::awaitable<void> read_together::ask(node_id miner, batch& what) {
     net::time_point deadline{};
     for (const auto& p : what.parts) {
         asked.ranges.push_back(p->what);
-        deadline = std::max(deadline, p->deadline);
+        deadline = std::max(deadline, p->asked_until);
     }
     m_requests.add();
     const auto sent = m_world.now();
@@ -199,7 +218,7 @@ void read_together::hand_out(const node_id& miner, batch& what, net::typed_reply
     if (faulty) m_link.directory().failed(miner);
 }
 
-// A request waits as long as the most patient of its parts does; the others are ended in time here. Runs only while
+// A request waits as long as the most patient of its parts has it; who waits is told in time here. Runs only while
 // something waits, and looks so seldom that it costs nothing.
 net::awaitable<void> read_together::expire() {
     for (;;) {
@@ -211,19 +230,24 @@ net::awaitable<void> read_together::expire() {
 
 // False, and no longer running, if nothing waits.
 bool read_together::expire_late(net::time_point now) {
-    const auto late = [now](const std::shared_ptr<part>& p) {
-        if (p->deadline <= now) p->end(error(errc::timeout, "deadline passed"));
-        return p->ended();
+    parts late;
+    const auto out_of_time = [&late, now](const std::shared_ptr<part>& p) {
+        if (p->deadline > now) return p->ended();
+        late.push_back(p);
+        return true;
     };
-    const std::lock_guard hold(m_mutex);
     bool waiting = false;
-    for (auto& [miner, of] : m_queues) {
-        std::erase_if(of.waiting, late);
-        for (const auto* each : of.under_way)
-            for (const auto& p : each->parts) (void)late(p);
-        waiting = waiting || !of.waiting.empty() || !of.under_way.empty();
+    {
+        const std::lock_guard hold(m_mutex);
+        for (auto& [miner, of] : m_queues) {
+            std::erase_if(of.waiting, out_of_time);
+            for (const auto* each : of.under_way)
+                for (const auto& p : each->parts) (void)out_of_time(p);
+            waiting = waiting || !of.waiting.empty() || !of.under_way.empty();
+        }
+        m_expiring = waiting;
     }
-    m_expiring = waiting;
+    for (const auto& p : late) p->end(error(errc::timeout, "deadline passed"));
     return waiting;
 }
 

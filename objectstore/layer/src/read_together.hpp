@@ -12,6 +12,8 @@
 #include <core/net/task_group.hpp>
 
 #include <deque>
+#include <functional>
+#include <vector>
 
 namespace cess::layer {
 
@@ -29,9 +31,17 @@ public:
     // miner said of this range, or why it did not answer. A miner's faults are told to the directory.
     // REQUIRES: length <= small_read_max
     net::awaitable<result<bytes>> read(node_id miner, storage::fragment_range what, net::time_point deadline);
+    // Without a coroutine: `done` is called once, on a network thread with nothing locked, or by the destructor.
+    using finished = std::function<void(result<bytes>)>;
+    struct reading_until {
+        net::time_point answer;   // of whoever waits
+        net::time_point request;  // not before: what comes later still says how quick the miner is
+    };
+    void read(const node_id& miner, const storage::fragment_range& what, reading_until until, finished done);
 
 private:
     struct part;
+    using parts = std::vector<std::shared_ptr<part>>;
     struct joining;
     struct turn;
     struct batch;
@@ -43,7 +53,8 @@ private:
     };
 
     void join(const node_id& miner, std::shared_ptr<part> what);
-    void serve_another(const node_id& miner, queue& of);  // REQUIRES: m_mutex
+    [[nodiscard]] parts serve_another(const node_id& miner, queue& of);  // those that can't be served any more. REQUIRES: m_mutex
+    static void give_up(const parts& what);
     void take(const node_id& miner, queue& from, batch& into);
     net::awaitable<void> serve(node_id miner);
     net::awaitable<void> ask(node_id miner, batch& what);

@@ -7,7 +7,7 @@ namespace {
 
 // Whether `other` was taken into `into`.
 bool join(run& into, const run& other) {
-    if (into.segment->id != other.segment->id || into.ahead_of != other.ahead_of) return false;
+    if (into.segment->id != other.segment->id || into.ahead_of != other.ahead_of || into.before != other.before) return false;
     if ((into.count + other.count) * into.segment->block_size > run_bytes_max) return false;
     if (into.first + into.count == other.first) {
         into.count += other.count;

@@ -2,6 +2,8 @@
 // what is read ahead. Pure; REQUIRES: its owner's lock.
 #pragma once
 
+#include "segment_read.hpp"
+
 #include <chain/ledger/types.hpp>
 #include <core/crypto/crypto.hpp>
 #include <core/net/env.hpp>
@@ -23,6 +25,7 @@ struct run {  // blocks [first, first+count) of one segment, fetched with one re
     std::uint64_t count = 0;
     net::time_point deadline;
     std::optional<stream_id> ahead_of;  // nobody waits for it yet
+    first_outcome before = first_outcome::none;
 
     [[nodiscard]] bool holds(const segment_id& of, std::uint64_t block) const { return segment->id == of && first <= block && block - first < count; }
 };

@@ -69,7 +69,7 @@ public:
 
     net::awaitable<result<bytes>> run() {
         order_others();
-        const bool doubted = in_doubt();
+        const bool doubted = given_up_on() || in_doubt();
         if (!doubted || m_on.hedging.spend(1)) start_holder();
         if (doubted)
             ask_others();
@@ -101,6 +101,16 @@ private:
         m_others = m_on.link.directory().quickest_first(m_segment->holders);
         if (m_segment->geometry.k == 1) m_index = m_others.front();  // any copy will do
         std::erase(m_others, m_index);
+    }
+
+    bool given_up_on() const {
+        if (m_others.size() < m_segment->geometry.k) return false;
+        return m_on.before == first_outcome::failed || (m_on.before == first_outcome::late && hedge_allowed());
+    }
+    bool hedge_allowed() const {
+        if (!m_on.hedging.spend(m_segment->geometry.k)) return false;
+        m_on.count.hedges.add();
+        return true;
     }
 
     // For a holder that fails, or is always late, others stand in at once. It is asked as well as far as the budget of
@@ -136,12 +146,8 @@ private:
     net::awaitable<void> hedge() {
         const auto& miner = m_segment->holders[m_index];
         auto& directory = m_on.link.directory();
-        const net::duration usual = directory.latency(miner);
-        const auto patience = std::clamp<net::duration>(4 * usual, m_on.limits.hedge / 4, m_on.limits.hedge);
-        auto slept = co_await m_on.world.sleep_for(patience);
-        if (!slept || m_asked_others || !m_on.hedging.spend(m_segment->geometry.k)) co_return;
-        m_on.count.hedges.add();
-        ask_others();
+        auto slept = co_await m_on.world.sleep_for(patience_with(directory.latency(miner), m_on.limits.hedge));
+        if (slept && !m_asked_others && hedge_allowed()) ask_others();
     }
 
     void ask_others() {
@@ -202,24 +208,11 @@ struct opening {
     crypto::secret_key key;
     std::uint64_t first, count;
     byte_view sealed;
-    result<std::vector<bytes>> operator()() const {
-        const auto layout = layout_of(*segment);
-        block_cipher cipher(segment_key(key, segment->salt), segment->lineage, segment->number);
-        std::vector<bytes> out;
-        out.reserve(count);
-        byte_view rest = sealed;
-        for (auto block = first; block < first + count; ++block) {
-            bytes plain(layout.plain_size(block));
-            CHECK_OK(cipher.open(block, rest.first(layout.sealed_size(block)), plain));
-            rest = rest.subspan(layout.sealed_size(block));
-            out.push_back(std::move(plain));
-        }
-        return out;
-    }
+    result<std::vector<bytes>> operator()() const { return open_blocks(*segment, key, first, count, sealed); }
 };
 
 // A few blocks are opened on the spot: to wake a thread and be woken takes longer than they do.
-net::awaitable<result<std::vector<bytes>>> open_blocks(read_context on, opening what) {
+net::awaitable<result<std::vector<bytes>>> open_somewhere(read_context on, opening what) {
     if (what.sealed.size() <= small_read_max) co_return what();
     auto work = net::offload(on.workers, std::move(what));
     co_return co_await std::move(work);
@@ -251,6 +244,21 @@ net::awaitable<piece_answer> fetch_small(read_context on, node_id miner, storage
 
 }  // namespace
 
+result<std::vector<bytes>> open_blocks(const ledger::segment_record& segment, const crypto::secret_key& key, std::uint64_t first, std::uint64_t count,
+                                       byte_view sealed) {
+    const auto layout = layout_of(segment);
+    block_cipher cipher(segment_key(key, segment.salt), segment.lineage, segment.number);
+    std::vector<bytes> out;
+    out.reserve(count);
+    for (auto block = first; block < first + count; ++block) {
+        bytes plain(layout.plain_size(block));
+        CHECK_OK(cipher.open(block, sealed.first(layout.sealed_size(block)), plain));
+        sealed = sealed.subspan(layout.sealed_size(block));
+        out.push_back(std::move(plain));
+    }
+    return out;
+}
+
 net::awaitable<result<bytes>> read_fragment(read_context on, segment_ptr segment, unsigned index, std::uint64_t from, std::uint64_t to, bool proven,
                                             net::time_point deadline) {
     const auto layout = layout_of(*segment);
@@ -269,10 +277,7 @@ net::awaitable<result<bytes>> read_fragment(read_context on, segment_ptr segment
     auto answer = co_await std::move(op);
     if (!answer) {
         const auto code = answer.error().code;
-        if (code == errc::not_found || code == errc::corrupt) {
-            on.count.faults.add();
-            on.accuse(miner, segment->id, index, answer.error());
-        }
+        if (code == errc::not_found || code == errc::corrupt) on.fault(miner, segment->id, index, answer.error());
         co_return std::move(answer).error();
     }
     if (proven) {
@@ -285,9 +290,8 @@ net::awaitable<result<bytes>> read_fragment(read_context on, segment_ptr segment
         auto work = net::offload(on.workers, check);
         auto right = co_await std::move(work);
         if (!right) {
-            on.count.faults.add();
             on.link.directory().distrust(miner);
-            on.accuse(miner, segment->id, index, right.error());
+            on.fault(miner, segment->id, index, right.error());
             co_return std::move(right).error();
         }
     }
@@ -337,7 +341,7 @@ net::awaitable<result<std::vector<bytes>>> read_blocks(read_context on, segment_
         what.first = first;
         what.count = count;
         what.sealed = sealed;
-        auto op = open_blocks(on, std::move(what));
+        auto op = open_somewhere(on, std::move(what));
         auto opened = co_await std::move(op);
         if (opened || opened.error().code != errc::corrupt) co_return opened;
         if (proven) co_return std::move(opened).error().with_context("segment " + segment->id.brief() + " block " + std::to_string(first));

@@ -48,6 +48,10 @@ private:
     std::atomic<std::int64_t> m_tenths{tenths_max};
 };
 
+// What became of asking the holder alone (first_try.hpp). It failed, or is late: others are asked at once. It sent what
+// does not open: all begins anew.
+enum class first_outcome { none, opened, wrong, failed, late };
+
 struct read_context {
     net::env& world;
     miner_link& link;
@@ -57,6 +61,11 @@ struct read_context {
     read_counters count;
     std::function<void(const node_id&, const segment_id&, unsigned, const error&)> accuse;  // any thread
     hedge_budget& hedging;
+    void fault(const node_id& miner, const segment_id& segment, unsigned index, const error& why) const {
+        count.faults.add();
+        accuse(miner, segment, index, why);
+    }
+    first_outcome before = first_outcome::none;
 };
 
 // Sealed bytes [from, to). With `proven`, of pieces that were checked against the segment's id.
@@ -70,5 +79,9 @@ net::awaitable<result<bytes>> read_fragment(read_context on, std::shared_ptr<con
 // Plain blocks [first, first+count), opened.
 net::awaitable<result<std::vector<bytes>>> read_blocks(read_context on, std::shared_ptr<const ledger::segment_record> segment, crypto::secret_key key,
                                                        std::uint64_t first, std::uint64_t count, net::time_point deadline);
+
+// Of blocks [first, first+count), as they were sealed back to back.
+[[nodiscard]] result<std::vector<bytes>> open_blocks(const ledger::segment_record& segment, const crypto::secret_key& key, std::uint64_t first,
+                                                     std::uint64_t count, byte_view sealed);
 
 }  // namespace cess::layer

@@ -19,6 +19,8 @@ public:
     virtual ~file() = default;
     // Reads up to out.size() bytes; fewer only at the end of the file.
     virtual result<std::size_t> read_at(std::uint64_t offset, byte_span out) = 0;
+    // What is in memory, from the front: fewer bytes, or none, where the medium would have to be waited for.
+    virtual result<std::size_t> read_at_once(std::uint64_t, byte_span) { return std::size_t{0}; }
     virtual result<void> write_at(std::uint64_t offset, byte_view data) = 0;
     virtual result<void> truncate(std::uint64_t size) = 0;
     virtual result<void> sync() = 0;  // fdatasync

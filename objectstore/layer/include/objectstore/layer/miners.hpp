@@ -11,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 
 namespace cess::layer {
 
@@ -36,6 +37,13 @@ public:
     // one moment. A sort that asks for each comparison is told two orders at once, and std's then write past the ends.
     [[nodiscard]] std::vector<unsigned> quickest_first(const std::vector<node_id>& miners) const;
     [[nodiscard]] net::duration latency(const node_id& miner) const;  // mean of recent small requests; 0 = unknown
+    // Who is asked first, `wanted` or, without one, the quickest, and how long nobody else need be; nothing if anything
+    // speaks against it: it failed lately, is as slow as `hedge`, or one of the holders sent wrong bytes.
+    struct choice {
+        unsigned index = 0;
+        net::duration patience{0};
+    };
+    [[nodiscard]] std::optional<choice> first_choice(const std::vector<node_id>& holders, std::optional<unsigned> wanted, net::duration hedge) const;
 
 private:
     [[nodiscard]] bool may_have_moved(const node_id& miner) const;
@@ -54,6 +62,9 @@ private:
     bool m_fetched = false;
     net::time_point m_fetched_at{};
 };
+
+// How long a miner that usually takes so long may take before others are asked as well.
+[[nodiscard]] net::duration patience_with(net::duration usual, net::duration hedge) noexcept;
 
 // Who tells the directory that a miner answered: the link, or the caller, who knows more from the answer. Failures to
 // answer are always told by the link.
