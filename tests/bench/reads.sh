@@ -60,6 +60,7 @@ restart() { stop "$work/cess.sock"; serve "$work/cess.sock" "$plugin" volume=dis
 
 plugin=$CESS_BIN/nbdkit-cess-plugin.so
 cess dev up --dir "$work/net" --capacity 4G >/dev/null
+printf '\n[cache]\ndisk_size = 0\n' >>"$work/net/client.toml"
 cess volume create disk --type block --size 1G >/dev/null
 head -c 256M /dev/urandom >"$work/image"
 serve "$work/cess.sock" "$plugin" volume=disk
@@ -75,7 +76,7 @@ compare 'cold, sequential 1 MiB, depth 1' read 1m 1 256m
 compare 'cold, sequential 1 MiB, depth 4' read 1m 4 256m
 compare 'cold, sequential 4 KiB, depth 1' read 4k 1 32m
 compare 'cold, random 4 KiB, depth 32' randread 4k 32 256m --io_size=64m
-printf '\n[cache]\ndisk_size = "512MiB"\n' >>"$work/net/client.toml"
+sed -i 's/^disk_size = 0/disk_size = "512MiB"/' "$work/net/client.toml"
 restart
 measure "$work/cess.sock" read 1m 4 256m >/dev/null  # onto the disk
 compare 'from the disk tier, sequential 1 MiB, depth 4' read 1m 4 256m

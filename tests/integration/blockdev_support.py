@@ -132,6 +132,14 @@ class Plugin:
             raise Failure(f"nbdkit did not end within {WAIT} s of SIGTERM")
 
 
+def without_disk_tier(network):
+    """The cache on disk would hide what becomes of the miners' bytes."""
+    config = network / "client.toml"
+    if "[cache]" not in config.read_text():
+        with config.open("a") as f:
+            f.write("\n[cache]\ndisk_size = 0\n")
+
+
 class House:
     """A network in a temporary folder. `closing` holds what must be undone at the end, whatever happens."""
 
@@ -145,6 +153,7 @@ class House:
 
     def up(self, *arguments):
         run("cess", "dev", "up", "--dir", self.work / "net", "--capacity", "4G", *arguments, timeout=240)
+        without_disk_tier(self.work / "net")
 
     def plugin(self, name, *parameters):
         made = Plugin(self.work, name, *parameters)

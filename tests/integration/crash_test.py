@@ -71,6 +71,8 @@ class Network:
     def __init__(self, work):
         self.dir = work / "net"
         run("cess", "dev", "up", "--dir", str(self.dir), "--separate", "--capacity", "4G", timeout=120)
+        with (self.dir / "client.toml").open("a") as f:  # the cache on disk would hide what becomes of the miners' bytes
+            f.write("\n[cache]\ndisk_size = 0\n")
         self.names = [p.stem for p in (self.dir / "run").glob("*.pid")]
         self.names.sort()
 

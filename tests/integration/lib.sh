@@ -51,7 +51,11 @@ finish() {
 trap finish EXIT
 trap 'exit 1' INT TERM
 
-start_network() { cess dev up --dir "$work/net" --capacity 4G "$@" > "$work/up.log" || { cat "$work/up.log"; fail "cess dev up $*"; }; }
+# start_network [OPTIONS of cess dev up]: without the cache's disk tier, which would hide what becomes of the miners' bytes.
+start_network() {
+    cess dev up --dir "$work/net" --capacity 4G "$@" > "$work/up.log" || { cat "$work/up.log"; fail "cess dev up $*"; }
+    grep -q '^\[cache\]' "$work/net/client.toml" || printf '\n[cache]\ndisk_size = 0\n' >> "$work/net/client.toml"
+}
 
 # expect CODE[|CODE] PATTERN COMMAND...: it exits with CODE, within 60 s, and says one line that matches on standard error.
 expect() {

@@ -11,7 +11,6 @@ namespace toml = ::cess::config;  // `config` is ours here
 namespace {
 
 constexpr std::uint64_t memory_min = 64 * MiB;
-constexpr std::uint64_t cache_disk_min = 64 * MiB;
 
 std::string beside(const std::string& path, const std::string& file) {
     if (path.empty() || fs::path(path).is_absolute()) return path;
@@ -56,7 +55,7 @@ struct file_keys {
         s.text("owner_listen", c.owner_listen, "where this process answers for the volumes it has attached");
         s.size("memory", c.memory, memory_min, 1 * TiB, "of the whole process: caches, buffers, readahead");
         s.text("cache.disk_directory", c.cache_directory, "of the disk tier of the block cache; the default is `cache` in `directory`");
-        s.size("cache.disk_size", c.cache_disk_size, 0, 1 * TiB, "bytes on disk, for each process that has volumes attached at the same time; 0: none");
+        s.size("cache.disk_size", c.cache_disk_size, 0, 1 * TiB, "bytes on disk, never more than half of what is free there, for each process that has volumes attached at the same time; 0: none");
         auto& d = c.limits;
         s.time("deadlines.read", d.read, "of a range, hedges and decoding included");
         s.time("deadlines.put", d.put, "of a segment, other miners tried included");

@@ -2,7 +2,20 @@
 
 #include <core/base/log.hpp>
 
+#include <sys/stat.h>
+
 namespace cess::client {
+namespace {
+
+// What is free where `directory` is, what the last process left there counted as free.
+result<std::uint64_t> room_in(os::file_system& disk, const std::string& directory) {
+    TRY(const auto there, disk.statistics(directory));
+    struct stat last {};
+    const bool left = ::stat((directory + "/blocks").c_str(), &last) == 0;
+    return there.available + (left ? static_cast<std::uint64_t>(last.st_blocks) * 512 : 0);
+}
+
+}  // namespace
 
 disk_tier::disk_tier(const config& how, const memory_budget& budget, const chain::account& who) : m_below(how.cache_directory) {
     m_how.capacity = how.cache_disk_size;
@@ -31,6 +44,9 @@ result<std::unique_ptr<cache::disk_cache>> disk_tier::open(random_source& random
         if (!lock && lock.error().code == errc::busy) continue;
         if (!lock) return std::move(lock).error();
         m_lock = std::move(*lock);
+        TRY(const auto room, room_in(disk, m_how.directory));
+        m_how.capacity = std::min(m_how.capacity, room / 2);
+        if (m_how.capacity < cache_disk_min) return error(errc::no_space, "only " + format_size(room) + " are free, of which it would use half");
         return cache::disk_cache::open(disk, m_how, random, count);
     }
     return error(errc::busy, "each of its " + std::to_string(folders_max) + " folders is in use by another process");

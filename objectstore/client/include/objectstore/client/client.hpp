@@ -7,6 +7,8 @@
 
 namespace cess::client {
 
+inline constexpr std::uint64_t cache_disk_min = 64 * MiB;
+
 struct config {
     std::string path;                      // the file it came from
     std::string directory;                 // working state of open volumes, below it one directory a volume
@@ -15,7 +17,7 @@ struct config {
     std::string owner_listen = "127.0.0.1:0";  // control endpoint of attached volumes
     std::uint64_t memory = 512 * MiB;      // budget of the whole process: caches, buffers, readahead
     std::string cache_directory;           // of the disk tier of the block cache; default: directory/cache
-    std::uint64_t cache_disk_size = 0;     // of each process that has one; 0: none
+    std::uint64_t cache_disk_size = 4 * GiB;  // of each process that has one, and never more than half of what is free; 0: none
     layer::deadlines limits;
 };
 
