@@ -22,8 +22,8 @@ constexpr std::uint8_t frequency_max = 3;
 constexpr std::uint8_t promote_at = 2;
 constexpr std::string_view memory_tier = "tier=\"memory\"";
 
-struct key_hash {
-    std::size_t operator()(const block_key& key) const noexcept {
+struct key_hash {  // not noexcept, so that libstdc++ keeps the codes: a chain is walked without touching every key
+    std::size_t operator()(const block_key& key) const {
         return id_hash()(key.segment) ^ (std::uint64_t{key.block} + 1) * 0x9e3779b97f4a7c15U;
     }
 };

@@ -190,6 +190,21 @@ TEST_CASE("requests for neighbouring blocks become one, of a megabyte at most") 
     CHECK(queue.pop(true)->count == 256);
 }
 
+TEST_CASE("a queue of many scattered runs is emptied in the order in which they came, and quickly") {
+    const auto a = segment(1);
+    layer::run_queue queue;
+    constexpr std::uint64_t many = 200'000;
+    for (std::uint64_t i = 0; i < many; ++i) queue.push(run_of(a, (i * 7919 % many) * 2, 1, layer::stream_id{1}));  // none next to another
+    for (std::uint64_t i = 0; i < many; i += 1000) queue.hurry(a->id, (i * 7919 % many) * 2);
+    for (std::uint64_t i = 0; i < many; i += 1000) REQUIRE(queue.pop(false)->first == (i * 7919 % many) * 2);
+    REQUIRE_FALSE(queue.pop(false).has_value());
+    for (int twice = 0; twice < 2; ++twice) queue.push(run_of(a, 0, 1, layer::stream_id{1}));
+    for (std::uint64_t i = 0; i < many; ++i)
+        if (i % 1000 != 0) REQUIRE(queue.pop(true)->first == (i * 7919 % many) * 2);
+    for (int twice = 0; twice < 2; ++twice) CHECK(queue.pop(true)->first == 0);
+    CHECK(queue.empty());
+}
+
 TEST_CASE("what is read ahead goes at once when somebody waits for it, and is dropped with its stream") {
     const auto a = segment(1);
     layer::run_queue queue;

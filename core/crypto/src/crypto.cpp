@@ -151,18 +151,31 @@ struct aead::state {
         void operator()(EVP_CIPHER_CTX* c) const noexcept { EVP_CIPHER_CTX_free(c); }  // wipes the key schedule
     };
     using context = std::unique_ptr<EVP_CIPHER_CTX, deleter>;
-    context sealing = make();
-    context opening = make();
 
-    explicit state(const secret_key& key) {
-        require(EVP_EncryptInit_ex2(sealing.get(), gcm_algorithm(), raw(key.view()), nullptr, nullptr) == 1, "take an AES key");
-        require(EVP_DecryptInit_ex2(opening.get(), gcm_algorithm(), raw(key.view()), nullptr, nullptr) == 1, "take an AES key");
+    explicit state(const secret_key& with) : key(with) {}
+    // Each when it is first wanted: for one block, a key schedule that nobody uses costs as much as the block.
+    EVP_CIPHER_CTX* sealer() {
+        if (!sealing) {
+            sealing = make();
+            require(EVP_EncryptInit_ex2(sealing.get(), gcm_algorithm(), raw(key.view()), nullptr, nullptr) == 1, "take an AES key");
+        }
+        return sealing.get();
+    }
+    EVP_CIPHER_CTX* opener() {
+        if (!opening) {
+            opening = make();
+            require(EVP_DecryptInit_ex2(opening.get(), gcm_algorithm(), raw(key.view()), nullptr, nullptr) == 1, "take an AES key");
+        }
+        return opening.get();
     }
     static context make() {
         context c(EVP_CIPHER_CTX_new());
         require(c != nullptr, "make a cipher context");
         return c;
     }
+
+    const secret_key key;
+    context sealing, opening;
 };
 
 aead::aead(const secret_key& key) : m_state(std::make_unique<state>(key)) {}
@@ -172,7 +185,7 @@ aead& aead::operator=(aead&&) noexcept = default;
 
 void aead::seal(const aead_nonce& nonce, byte_view additional, byte_view plain, byte_span out) {
     require(out.size() == plain.size() + aead_tag_size, "seal into a buffer of the wrong size");
-    auto* const c = m_state->sealing.get();
+    auto* const c = m_state->sealer();
     int n = 0;
     require(EVP_EncryptInit_ex2(c, nullptr, nullptr, raw(byte_view(nonce.raw)), nullptr) == 1, "take a nonce");
     if (!additional.empty()) require(EVP_EncryptUpdate(c, nullptr, &n, raw(additional), int_size(additional.size())) == 1, "seal");
@@ -184,7 +197,7 @@ void aead::seal(const aead_nonce& nonce, byte_view additional, byte_view plain, 
 
 result<void> aead::open(const aead_nonce& nonce, byte_view additional, byte_view sealed, byte_span out) {
     require(sealed.size() == out.size() + aead_tag_size, "open into a buffer of the wrong size");
-    auto* const c = m_state->opening.get();
+    auto* const c = m_state->opener();
     int n = 0;
     std::array<std::byte, aead_tag_size> tag;
     std::memcpy(tag.data(), sealed.data() + out.size(), tag.size());

@@ -10,7 +10,7 @@ namespace cess::storage {
 namespace {
 
 constexpr std::size_t settle_max = 1024;
-constexpr std::uint64_t at_once_max = 64 * KiB;  // bytes that a network's thread copies for one request
+constexpr std::uint64_t at_once_max = 128 * KiB;  // bytes that a network's thread copies for one request
 constexpr unsigned verifying_max = 2;  // anybody may ask for it, and each reads a whole fragment
 
 template <class Message>

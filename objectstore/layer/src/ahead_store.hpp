@@ -13,8 +13,8 @@
 
 namespace cess::layer {
 
-struct block_hash {
-    std::size_t operator()(const cache::block_key& key) const noexcept { return id_hash()(key.segment) ^ (std::size_t{key.block} * 0x9e3779b97f4a7c15u); }
+struct block_hash {  // not noexcept, so that libstdc++ keeps the codes: a chain is walked without touching every key
+    std::size_t operator()(const cache::block_key& key) const { return id_hash()(key.segment) ^ (std::size_t{key.block} * 0x9e3779b97f4a7c15u); }
 };
 
 struct ahead_counters {

@@ -92,7 +92,8 @@ result<void> block_fetch::read(const keyring& keys, const std::vector<piece>& pi
         auto& of = from[each.of->from->id];
         if (of.segment) continue;
         of.segment = std::make_shared<const ledger::segment_record>(*each.of->from);
-        TRY(of.key, keys.find(of.segment->lineage, of.segment->key_generation));
+        TRY(const auto key, keys.find(of.segment->lineage, of.segment->key_generation));
+        of.key = m_core.keys.of(*of.segment, key);
     }
     CHECK_OK(fetch(from, missing, m_core.on.world.now() + m_core.on.limits.read));
     for (const auto& each : missing) copy_block(*each.of, each.block, *each.data);
@@ -218,7 +219,7 @@ void block_fetch::read_ahead(const keyring& keys, const std::vector<coming>& wha
             if (!key) break;
             run like;
             like.segment = std::make_shared<const ledger::segment_record>(*each.from);
-            like.key = std::move(*key);
+            like.key = m_core.keys.of(*each.from, *key);
             like.deadline = now + m_core.on.limits.read;
             like.ahead_of = of;
             const auto layout = layout_of(*each.from);

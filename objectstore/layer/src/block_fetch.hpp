@@ -45,7 +45,7 @@ private:
     struct unfinished;
     struct source {
         std::shared_ptr<const ledger::segment_record> segment;
-        crypto::secret_key key;
+        crypto::secret_key key;  // its own
     };
     using sources = std::map<segment_id, source>;
     using flights = std::unordered_map<cache::block_key, std::shared_ptr<flight>, block_hash>;

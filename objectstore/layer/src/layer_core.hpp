@@ -2,6 +2,7 @@
 #pragma once
 
 #include "placement.hpp"
+#include "segment_keys.hpp"
 #include "segment_read.hpp"
 
 #include <objectstore/layer/layer.hpp>
@@ -18,6 +19,7 @@ struct layer_core {
     placement where;
     net::worker_pool workers;
     std::shared_ptr<buffer_recycler> encodings = std::make_shared<buffer_recycler>(4);  // of two puts: fragments and parity
+    segment_keys keys;
     read_counters count;
     hedge_budget hedging;
     counter& put_bytes;

@@ -18,7 +18,8 @@ result<void> read_piece(layer_core& core, const keyring& keys, const piece& what
     const auto& segment = *what.from;
     CHECK_OK(check(segment));
     if (what.offset >= segment.length || what.out.size() > segment.length - what.offset) return error(errc::out_of_range, "segment " + segment.id.brief() + ": bytes past its end");
-    TRY(const auto key, keys.find(segment.lineage, segment.key_generation));
+    TRY(const auto of_volume, keys.find(segment.lineage, segment.key_generation));
+    const auto key = core.keys.of(segment, of_volume);
     const auto record = std::make_shared<const ledger::segment_record>(segment);
     const auto last = (what.offset + what.out.size() - 1) / segment.block_size;
     const auto per_run = std::max<std::uint64_t>(1, run_bytes_max / segment.block_size);

@@ -9,7 +9,8 @@
 #include <core/net/env.hpp>
 #include <objectstore/layer/layer.hpp>
 
-#include <deque>
+#include <list>
+#include <map>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -20,7 +21,7 @@ inline constexpr std::uint64_t run_bytes_max = 1 * MiB;
 
 struct run {  // blocks [first, first+count) of one segment, fetched with one request a fragment
     std::shared_ptr<const ledger::segment_record> segment;
-    crypto::secret_key key;
+    crypto::secret_key key;  // the segment's
     std::uint64_t first = 0;
     std::uint64_t count = 0;
     net::time_point deadline;
@@ -30,17 +31,36 @@ struct run {  // blocks [first, first+count) of one segment, fetched with one re
     [[nodiscard]] bool holds(const segment_id& of, std::uint64_t block) const { return segment->id == of && first <= block && block - first < count; }
 };
 
+// Each in a time logarithmic in what waits.
 class run_queue {
 public:
     void push(run what);
     // The next, with every waiting neighbour of its kind, up to run_bytes_max.
     [[nodiscard]] std::optional<run> pop(bool ahead_too);
     void hurry(const segment_id& of, std::uint64_t block);  // somebody waits for it now
-    [[nodiscard]] std::vector<run> drop(stream_id of);      // what waits for this stream
+    [[nodiscard]] std::vector<run> drop(stream_id of);      // what waits for this stream; linear
     [[nodiscard]] bool empty() const noexcept { return m_wanted.empty() && m_ahead.empty(); }
 
 private:
-    std::deque<run> m_wanted, m_ahead;
+    class line {  // oldest first, and found by where they begin
+    public:
+        void push(run what);
+        [[nodiscard]] std::optional<run> pop();
+        [[nodiscard]] std::optional<run> take(const segment_id& of, std::uint64_t block);
+        [[nodiscard]] std::vector<run> drop(stream_id of);
+        [[nodiscard]] bool empty() const noexcept { return m_order.empty(); }
+
+    private:
+        using start = std::pair<segment_id, std::uint64_t>;
+        using places = std::multimap<start, std::list<run>::iterator>;
+        bool join_next(run& into);
+        bool join_previous(run& into);
+        run remove(places::iterator which);
+
+        std::list<run> m_order;
+        places m_places;
+    };
+    line m_wanted, m_ahead;
 };
 
 }  // namespace cess::layer

@@ -247,7 +247,7 @@ net::awaitable<piece_answer> fetch_small(read_context on, node_id miner, storage
 result<std::vector<bytes>> open_blocks(const ledger::segment_record& segment, const crypto::secret_key& key, std::uint64_t first, std::uint64_t count,
                                        byte_view sealed) {
     const auto layout = layout_of(segment);
-    block_cipher cipher(segment_key(key, segment.salt), segment.lineage, segment.number);
+    block_cipher cipher(key, segment.lineage, segment.number);
     std::vector<bytes> out;
     out.reserve(count);
     for (auto block = first; block < first + count; ++block) {

@@ -76,7 +76,7 @@ net::awaitable<result<bytes>> read_sealed(read_context on, std::shared_ptr<const
 net::awaitable<result<bytes>> read_fragment(read_context on, std::shared_ptr<const ledger::segment_record> segment, unsigned index, std::uint64_t from,
                                             std::uint64_t to, bool proven, net::time_point deadline);
 
-// Plain blocks [first, first+count), opened.
+// Plain blocks [first, first+count), opened with the segment's own key.
 net::awaitable<result<std::vector<bytes>>> read_blocks(read_context on, std::shared_ptr<const ledger::segment_record> segment, crypto::secret_key key,
                                                        std::uint64_t first, std::uint64_t count, net::time_point deadline);
 
