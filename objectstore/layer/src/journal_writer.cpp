@@ -49,7 +49,9 @@ void journal_writer::append(std::vector<sealed_entry> entries, completion done) 
 // ---- groups ----------------------------------------------------------------------------------------------
 
 std::size_t journal_writer::groups_in_flight() const {
-    return static_cast<std::size_t>(std::count_if(m_window.rbegin(), m_window.rend(), [this](const auto& g) { return g->end > m_acknowledged; }));
+    // The window is in order, and most of it is acknowledged: it is kept for members that need it again.
+    const auto last = std::find_if(m_window.rbegin(), m_window.rend(), [this](const auto& g) { return g->end <= m_acknowledged; });
+    return static_cast<std::size_t>(last - m_window.rbegin());
 }
 
 bool journal_writer::somebody_idle() const {
@@ -102,6 +104,7 @@ void journal_writer::add_group(std::size_t count) {
     m_bytes_kept += size;
     m_window.push_back(std::move(g));
     shrink_window();
+    m_changed.notify();
 }
 
 void journal_writer::shrink_window() {
@@ -291,7 +294,6 @@ void journal_writer::recompute() {
     const std::size_t needed = m_how.broken.acknowledge_early ? m_how.tolerated : m_how.tolerated + 1;
     if (durable.size() < needed || durable[needed - 1] <= m_acknowledged) {
         form_groups();
-        m_changed.notify();
         return;
     }
     m_acknowledged = durable[needed - 1];
@@ -300,7 +302,6 @@ void journal_writer::recompute() {
         log::info("layer", "journal members are back, appends go on volume={} term={} entry={}", m_how.journal.volume.brief(), m_how.journal.term.value, m_acknowledged.value);
     shrink_window();
     form_groups();
-    m_changed.notify();
     while (!m_failure && !m_waiting.empty() && m_waiting.front().end <= m_acknowledged) {
         const auto done = std::move(m_waiting.front().done);
         m_waiting.pop_front();
