@@ -196,6 +196,28 @@ TEST_CASE("one slow or dead member costs nothing, and a spare that joins late ho
     }
 }
 
+TEST_CASE("what a spare copies from a liar is signed for whoever recovers from it") {
+    stage on(3);
+    auto& owner = on.must_take();
+    REQUIRE(on.append(owner, 40));
+    on.net().set_lie(on.member(owner, 1).id(), [](const node_id&, const net::request& asked, net::reply& answer) {
+        if (asked.method != storage::method::journal_read) return;
+        auto page = wire::decode<storage::journal_read_reply>(answer.head);
+        if (!page) return;
+        for (auto& group : page->groups) group.sig.raw[7] ^= std::byte{1};
+        answer.head = wire::encode(*page);
+    });
+    on.member(owner, 0).crash();
+    REQUIRE(on.append(owner, 5));
+    on.in().run_for(3s);
+    const auto& lease = owner.taken()->lease;
+    const storage::journal_ref name{on.volume(), lease.term};
+    const auto& copied = on.member(owner, 3).find(on.volume())->journals[lease.term];
+    CHECK(copied.end() == owner.journal()->acknowledged());
+    for (const auto& g : copied.groups)
+        CHECK(crypto::verify(lease.session, storage::group_digest(name, {g.end().value - 1}, g.chain).view(), g.head.sig));
+}
+
 TEST_CASE("an owner that comes back is refused, and knows that it was deposed") {
     for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
         stage on(seed);

@@ -130,6 +130,7 @@ std::pair<storage::append_request, bytes> journal_writer::group(const crypto::si
     out.journal = name;
     out.first = {first};
     out.previous = before(first);
+    out.chain = chains[last];
     bytes body;
     for (auto i = first; i <= last; ++i) {
         out.lengths.push_back(static_cast<std::uint32_t>(payloads[i].size()));

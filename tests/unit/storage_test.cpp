@@ -277,11 +277,31 @@ TEST_CASE("appends are contiguous, chained, signed, and answered by position") {
     other.add(f.payload(10));
     CHECK(f.bed.append(f.volume, other, 9, 9).error() == errc::conflict);
     auto [request, body] = f.writer.group(f.volume.session(f.volume.term()), 9, 10);
-    request.sig.raw[3] ^= std::byte{1};
-    CHECK(f.bed.ask<append_reply>(f.volume.owner(f.volume.term()), method::journal_append, request, body).error() == errc::permission);
     request.lengths[0] += 1;
     CHECK(f.bed.ask<append_reply>(f.volume.owner(f.volume.term()), method::journal_append, request, body).error() == errc::invalid);
+    request.lengths[0] -= 1;
+    body[3] ^= std::byte{1};
+    CHECK(f.bed.ask<append_reply>(f.volume.owner(f.volume.term()), method::journal_append, request, body).error() == errc::invalid);
     CHECK(f.bed.append(f.volume, f.writer, 9, 19).value() == entry_index{20});
+}
+
+TEST_CASE("a writer that signs wrongly is refused at its first group after a start, and soon in any case") {
+    fixture f;
+    for (int i = 0; i < 100; ++i) f.writer.add(f.payload(100));
+    const auto append_unsigned = [&](std::uint64_t at) {
+        auto [request, body] = f.writer.group(f.volume.session(f.volume.term()), at, at);
+        request.sig.raw[3] ^= std::byte{1};
+        return f.bed.ask<append_reply>(f.volume.owner(f.volume.term()), method::journal_append, request, body);
+    };
+    CHECK(append_unsigned(0).error() == errc::permission);
+    REQUIRE(f.bed.append(f.volume, f.writer, 0, 0));
+    std::uint64_t taken = 1;
+    while (taken < 100 && append_unsigned(taken)) ++taken;
+    CHECK(taken <= 64);
+    CHECK(append_unsigned(taken).error() == errc::permission);
+    CHECK(f.bed.append(f.volume, f.writer, taken, taken).value() == entry_index{taken + 1});
+    f.reopen();
+    CHECK(append_unsigned(taken + 1).error() == errc::permission);
 }
 
 TEST_CASE("a journal is read back in whole groups, across files and restarts") {

@@ -93,6 +93,7 @@ private:
     // journal_append.cpp
     result<std::optional<staged>> place(pending& p, entry_index end, const hash256& chain);
     result<std::optional<staged>> place_overlap(const pending& p, entry_index end, const hash256& chain, std::vector<hash256> chains);
+    result<void> check_signature(const pending& p, const hash256& chain);
     result<void> write(const std::vector<staged>& groups);
     [[nodiscard]] bool full(std::uint64_t more) const;
     result<void> write_run(bytes& run, std::uint32_t& synced);
@@ -126,6 +127,7 @@ private:
     hash256 m_chain;
     bool m_doubtful = false;  // a write or sync failed: what the disk has is found out anew before going on
     bool m_abandoned = false;
+    unsigned m_unverified = 0;  // groups since the last one whose signature was looked at, itself included; 0: none yet
     std::optional<error> m_damage;
 };
 

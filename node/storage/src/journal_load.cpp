@@ -53,6 +53,7 @@ result<void> journal::reload() {
     m_end = {};
     m_chain = {};
     m_doubtful = true;
+    m_unverified = 0;
     m_damage.reset();
     if (m_how.disk.exists(m_how.directory)) {
         // A name that a dying process made or removed may be seen and not yet durable.

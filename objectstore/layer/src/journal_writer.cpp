@@ -201,6 +201,7 @@ net::awaitable<result<void>> journal_writer::send_window(std::size_t which, std:
     message.first = what->first;
     message.begin = begin();
     message.previous = what->previous;
+    message.chain = what->chain;
     message.lengths = what->lengths;
     message.sig = what->sig;
     co_return co_await send(which, std::move(message), what->body, what->end);
@@ -270,8 +271,10 @@ net::awaitable<result<void>> journal_writer::copy_group(std::size_t which, const
     message.first = at.first;
     message.begin = begin();
     message.previous = at.previous;
+    message.chain = at.chain;
     message.lengths = stored.lengths;
-    message.sig = stored.sig;
+    // Signed again: the copy's source may lie, and a member that holds a false signature is no answer to a recovery.
+    message.sig = m_session.sign(storage::group_digest(m_how.journal, {at.end.value - 1}, at.chain).view());
     co_return co_await send(which, std::move(message), body, at.end);
 }
 

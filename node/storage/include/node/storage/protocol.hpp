@@ -161,14 +161,15 @@ struct journal_ref {
 
 // A group of entries, appended together and signed once. The body holds the payloads back to back.
 struct append_request {
-    static constexpr std::uint8_t wire_version = 1;
+    static constexpr std::uint8_t wire_version = 2;
     journal_ref journal;
     entry_index first;
     entry_index begin;                   // an empty journal starts only with the group that starts here
     hash256 previous;                    // chain hash before `first`
+    hash256 chain;                       // and after the last entry
     std::vector<std::uint32_t> lengths;  // of the payloads
     signature sig;                       // by the session key, over group_digest() of the last entry
-    template <class S, class C> static void describe(S& s, C& c) { c(s.journal, s.first, s.begin, s.previous, s.lengths, s.sig); }
+    template <class S, class C> static void describe(S& s, C& c) { c(s.journal, s.first, s.begin, s.previous, s.chain, s.lengths, s.sig); }
 };
 // What a group's signature covers: sha256("cess journal group v1" ‖ journal ‖ index of the last entry ‖ its chain hash)
 [[nodiscard]] hash256 group_digest(const journal_ref& journal, entry_index last, const hash256& chain);
