@@ -196,6 +196,52 @@ TEST_CASE("one slow or dead member costs nothing, and a spare that joins late ho
     }
 }
 
+TEST_CASE("a member that no answer waits for gets what gathered as one, and soon has everything") {
+    for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
+        stage on(seed);
+        auto& owner = on.must_take();
+        std::map<node_id, std::size_t> appends;
+        on.net().sky().delay_max = on.net().sky().delay_min;
+        for (std::size_t i = 0; i < on.miners(); ++i) {
+            on.miner(i).broken.sync_max = on.miner(i).broken.sync_min * 2;
+            const auto id = on.miner(i).id();
+            on.net().set_lie(id, [&appends, id](const node_id&, const net::request& asked, net::reply&) { appends[id] += asked.method == storage::method::journal_append ? 1 : 0; });
+        }
+        for (int i = 0; i < 100; ++i) REQUIRE(on.append(owner, 1));
+        on.in().run_for(1s);
+        std::vector<std::size_t> counts;
+        for (const auto& [id, count] : appends) counts.push_back(count);
+        std::sort(counts.begin(), counts.end());
+        REQUIRE(counts.size() == 3);
+        CHECK(counts[0] < 30);
+        CHECK(counts[1] > 70);
+        const auto have = [&](std::size_t i) {
+            auto* volume = on.member(owner, i).find(on.volume());
+            return volume && volume->journals[owner.taken()->lease.term].durable_end() == owner.journal()->acknowledged();
+        };
+        CHECK(have(0) + have(1) + have(2) + have(3) >= 3);
+        on.member(owner, seed % 3).crash();
+        owner.kill();
+        CHECK(on.must_take().taken()->history.size() == 100);
+        on.sound();
+    }
+}
+
+TEST_CASE("an answer that waits for a slow member waits for it once") {
+    for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
+        stage on(seed);
+        auto& owner = on.must_take();
+        REQUIRE(on.append(owner, 10));
+        auto& slow = on.member(owner, seed % 3);
+        slow.broken.sync_min = slow.broken.sync_max = 80ms;
+        REQUIRE(on.append(owner, 1));
+        const auto began = on.in().now();
+        for (int i = 0; i < 40; ++i) REQUIRE(on.append(owner, 1));
+        CHECK(on.in().now() - began < 400ms);
+        on.sound();
+    }
+}
+
 TEST_CASE("what a spare copies from a liar is signed for whoever recovers from it") {
     stage on(3);
     auto& owner = on.must_take();

@@ -77,6 +77,7 @@ void journal_writer::add_group(std::size_t count) {
     auto g = std::make_shared<group>();
     g->first = m_pending.front().index;
     g->previous = m_pending.front().previous;
+    g->formed = m_world.now();
     std::size_t size = 0;
     for (std::size_t i = 0; i < count; ++i) size += m_pending[i].payload.size();
     g->body.resize(size);
@@ -124,6 +125,26 @@ const journal_writer::mark* journal_writer::mark_at(entry_index first) const {
     return found != m_marks.end() && found->first == first ? &*found : nullptr;
 }
 
+const journal_writer::mark* journal_writer::mark_before(entry_index end) const {
+    const auto found = std::lower_bound(m_marks.begin(), m_marks.end(), end, [](const mark& g, entry_index at) { return g.end < at; });
+    return found != m_marks.end() && found->end == end ? &*found : nullptr;
+}
+
+// What a member is sent next: the groups of the window from its end on, as one. The last one's signature is of the chain,
+// so it holds for all.
+std::vector<std::shared_ptr<const journal_writer::group>> journal_writer::next_for(const member& m) const {
+    std::vector<std::shared_ptr<const group>> out;
+    auto at = std::lower_bound(m_window.begin(), m_window.end(), m.durable, [](const auto& g, entry_index first) { return g->first < first; });
+    std::size_t count = 0, size = 0;
+    for (; at != m_window.end(); ++at) {
+        count += (*at)->lengths.size();
+        size += (*at)->body.size();
+        if (!out.empty() && (count > m_how.limits.group_count_max || size > m_how.limits.group_bytes_max)) break;
+        out.push_back(*at);
+    }
+    return out;
+}
+
 // ---- members ---------------------------------------------------------------------------------------------
 
 bool journal_writer::has_work(const member& m) const { return m.target && !m.fenced && m.durable < m_end; }
@@ -140,12 +161,51 @@ void journal_writer::choose_targets() {
         return healthy(m) || (m.target && m.behind && m.failures == 0 && !m.fenced);
     }));
     for (auto& m : m_members) {
-        if (good >= wanted) return;
+        if (good >= wanted) break;
         if (m.target || m.fenced) continue;
         m.target = true;
         ++good;
         m_changed.notify();
     }
+    choose_prompt();
+}
+
+// As many as answers wait for: of those that are up to date, who has most, then who is quickest.
+void journal_writer::choose_prompt() {
+    std::size_t chosen = 0;
+    for (auto& m : m_members) {
+        m.prompt = m.prompt && healthy(m);
+        chosen += m.prompt ? 1u : 0u;
+    }
+    for (; chosen < members_needed(); ++chosen) {
+        member* best = nullptr;
+        for (auto& m : m_members) {
+            if (m.prompt || !healthy(m)) continue;
+            if (!best || m.durable > best->durable || (m.durable == best->durable && m.pace < best->pace)) best = &m;
+        }
+        if (!best) return;
+        best->prompt = true;
+    }
+}
+
+// Who has what a prompt member has not, or answers in half its time, changes places with it.
+void journal_writer::passed(member& from) {
+    if (from.prompt || !healthy(from)) return;
+    const auto slower = std::find_if(m_members.begin(), m_members.end(), [&](const member& m) {
+        return m.prompt && (m.durable < from.durable || m.pace > 2 * from.pace);
+    });
+    if (slower == m_members.end()) return;
+    slower->prompt = false;
+    from.prompt = true;
+}
+
+// When a member that has work is to be sent it. Only one that no answer waits for is put off: not one that failed or is
+// being filled, and nobody while there are too few without it.
+net::time_point journal_writer::due(const member& m) const {
+    const auto next = in_window(m.durable);
+    if (m.prompt || m.stale || m.failures > 0 || !next) return {};
+    const auto prompt = std::count_if(m_members.begin(), m_members.end(), [](const member& other) { return other.prompt; });
+    return static_cast<unsigned>(prompt) < members_needed() ? net::time_point{} : next->formed + m_how.limits.lag;
 }
 
 net::awaitable<void> journal_writer::run_member(std::shared_ptr<journal_writer> self, std::size_t which) {
@@ -154,6 +214,12 @@ net::awaitable<void> journal_writer::run_member(std::shared_ptr<journal_writer> 
         if (!self->has_work(m)) {
             m.owes = false;
             co_await self->m_changed.wait();
+            continue;
+        }
+        if (const auto due = self->due(m); due > self->m_world.now()) {
+            m.owes = false;
+            auto waited = co_await self->m_world.sleep_until(due);
+            if (!waited) co_return;
             continue;
         }
         if (!m.owes) {
@@ -189,30 +255,40 @@ net::awaitable<result<void>> journal_writer::advance(std::size_t which) {
         m.behind = false;
         co_return result<void>();
     }
-    auto next = in_window(m.durable);
-    m.behind = next == nullptr;
-    if (next) co_return co_await send_window(which, std::move(next));
+    m.behind = in_window(m.durable) == nullptr;
+    if (!m.behind) co_return co_await send_window(which);
     co_return co_await copy_page(which);
 }
 
-net::awaitable<result<void>> journal_writer::send_window(std::size_t which, std::shared_ptr<const group> what) {
+net::awaitable<result<void>> journal_writer::send_window(std::size_t which) {
+    const auto groups = next_for(m_members[which]);
+    const auto& last = *groups.back();
     storage::append_request message;
     message.journal = m_how.journal;
-    message.first = what->first;
+    message.first = groups.front()->first;
     message.begin = begin();
-    message.previous = what->previous;
-    message.chain = what->chain;
-    message.lengths = what->lengths;
-    message.sig = what->sig;
-    co_return co_await send(which, std::move(message), what->body, what->end);
+    message.previous = groups.front()->previous;
+    message.chain = last.chain;
+    message.sig = last.sig;
+    bytes joined;
+    for (const auto& g : groups) {
+        message.lengths.insert(message.lengths.end(), g->lengths.begin(), g->lengths.end());
+        if (groups.size() > 1) cess::append(joined, g->body);
+    }
+    const byte_view body = groups.size() > 1 ? byte_view(joined) : byte_view(last.body);
+    co_return co_await send(which, std::move(message), body, last.end);
 }
 
 net::awaitable<result<void>> journal_writer::send(std::size_t which, storage::append_request what, byte_view body, entry_index end) {
-    const auto deadline = m_world.now() + m_how.limits.request;
+    const auto began = m_world.now();
+    const auto deadline = began + m_how.limits.request;
     auto answer = co_await m_link->ask<storage::append_reply>(m_members[which].miner, storage::method::journal_append, std::move(what), body,
                                                               deadline, net::lane::control);
     if (!answer) co_return std::move(answer).error();
-    co_return took(m_members[which], end, answer->message.durable);
+    auto& m = m_members[which];
+    const auto lasted = m_world.now() - began;
+    m.pace = m.pace == net::duration::zero() ? lasted : (7 * m.pace + lasted) / 8;
+    co_return took(m, end, answer->message.durable);
 }
 
 result<void> journal_writer::took(member& from, entry_index sent_end, entry_index says) {
@@ -226,6 +302,7 @@ result<void> journal_writer::took(member& from, entry_index sent_end, entry_inde
         return error(errc::conflict, "miner " + from.miner.brief() + " does not take the journal's next entry");
     }
     from.durable = std::max(from.durable, sent_end);
+    passed(from);
     reach(m_how.crashes, crash_point::member_answered);
     recompute();
     return {};
@@ -243,39 +320,43 @@ net::awaitable<result<void>> journal_writer::copy_page(std::size_t which) {
                                                                        byte_view(), deadline, net::lane::bulk));
     byte_view body = page.body;
     for (const auto& stored : page.message.groups) {
-        const auto* found = mark_at(stored.first);
-        if (!found || stored.first != m_members[which].durable) co_return error(errc::corrupt, "copied journal group out of place");
-        const mark at = *found;
         std::uint64_t size = 0;
         for (const auto length : stored.lengths) size += length;
-        if (size != at.size || size > body.size()) co_return error(errc::corrupt, "copied journal group is cut short");
-        CO_CHECK_OK(co_await copy_group(which, at, stored, body.first(size)));
+        if (size > body.size()) co_return error(errc::corrupt, "copied journal group is cut short");
+        CO_CHECK_OK(co_await copy_group(which, stored, body.first(size)));
         body = body.subspan(size);
         if (in_window(m_members[which].durable)) co_return result<void>();
     }
     co_return page.message.groups.empty() ? result<void>(error(errc::corrupt, "copied journal page is empty")) : result<void>();
 }
 
-net::awaitable<result<void>> journal_writer::copy_group(std::size_t which, const mark& at, const storage::stored_group& stored, byte_view body) {
-    auto chain = at.previous;
-    auto index = at.first;
-    std::size_t offset = 0;
-    for (const auto length : stored.lengths) {
-        chain = storage::chain_hash(m_how.journal, index, chain, body.subspan(offset, length));
-        index = index.next();
-        offset += length;
-    }
-    if (chain != at.chain || index != at.end) co_return error(errc::corrupt, "copied journal group is not what was written");
+// What a member lacks of a group that another one has, which may have got several of ours as one.
+net::awaitable<result<void>> journal_writer::copy_group(std::size_t which, storage::stored_group stored, byte_view body) {
+    const auto from = m_members[which].durable;
+    const entry_index end{stored.first.value + stored.lengths.size()};
+    const auto* start = mark_at(from);
+    const auto* last = mark_before(end);
+    if (stored.first > from || end <= from || !start || !last) co_return error(errc::corrupt, "copied journal group out of place");
     storage::append_request message;
     message.journal = m_how.journal;
-    message.first = at.first;
+    message.first = from;
     message.begin = begin();
-    message.previous = at.previous;
-    message.chain = at.chain;
-    message.lengths = stored.lengths;
+    message.previous = message.chain = start->previous;
+    auto index = stored.first;
+    auto rest = body;
+    for (const auto length : stored.lengths) {
+        if (index == from) body = rest;
+        if (index >= from) {
+            message.chain = storage::chain_hash(m_how.journal, index, message.chain, rest.first(length));
+            message.lengths.push_back(length);
+        }
+        rest = rest.subspan(length);
+        index = index.next();
+    }
+    if (message.chain != last->chain) co_return error(errc::corrupt, "copied journal group is not what was written");
     // Signed again: the copy's source may lie, and a member that holds a false signature is no answer to a recovery.
-    message.sig = m_session.sign(storage::group_digest(m_how.journal, {at.end.value - 1}, at.chain).view());
-    co_return co_await send(which, std::move(message), body, at.end);
+    message.sig = m_session.sign(storage::group_digest(m_how.journal, {end.value - 1}, message.chain).view());
+    co_return co_await send(which, std::move(message), body, end);
 }
 
 std::optional<std::size_t> journal_writer::source_for(std::size_t which) const {

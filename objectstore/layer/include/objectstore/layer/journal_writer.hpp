@@ -2,11 +2,13 @@
 //
 // Members are written to independently, each strictly in order, one request at a time; groups are formed while earlier
 // ones are under way. An entry is acknowledged when `tolerated`+1 members have it on stable storage, each of which got
-// everything from the journal's beginning on. E = tolerated+2 members are kept up to date; when one of them fails or
-// falls behind, a spare is filled from another member's copy and takes its place, while the slow one goes on in the
-// background. Failure is final: after the first, nothing is acknowledged any more. Silence is one only while the journal
-// is being begun; afterwards (outlive_silence) what waits goes on being sent, in order and for ever, and is acknowledged
-// when members are back. Being deposed is always final.
+// everything from the journal's beginning on. E = tolerated+2 members are kept up to date: the tolerated+1 quickest at
+// once, for answers wait for them; the others follow, with what gathered in `lag` as one group. A prompt member that a
+// following one passes, or answers in half its time, follows from then on. When one of the E fails or falls behind, a
+// spare is filled from another member's copy and takes its place, while the slow one goes on in the background. Failure
+// is final: after the first, nothing is acknowledged any more. Silence is one only while the journal is being begun;
+// afterwards (outlive_silence) what waits goes on being sent, in order and for ever, and is acknowledged when members are
+// back. Being deposed is always final.
 //
 // Lives on one strand (the executor it is made with): every member function is called there. stop() before destruction.
 #pragma once
@@ -28,6 +30,7 @@ struct journal_limits {
     net::duration append = std::chrono::seconds(30);    // from append(), or the last acknowledgement of any, to this one's
     net::duration request = std::chrono::seconds(3);    // one request to one member
     net::duration spare_after = std::chrono::milliseconds(500);  // a member without an answer for so long gets a substitute
+    net::duration lag = std::chrono::milliseconds(5);  // by which a member that no answer waits for may be behind
     std::uint64_t window_bytes = 16 * MiB;              // acknowledged groups kept to bring members up to date; further back is copied
     std::uint32_t page_bytes = 1 * MiB;                 // of a copied page
     std::size_t groups_in_flight_max = 4;
@@ -74,6 +77,7 @@ private:
         std::vector<std::uint32_t> lengths;
         signature sig;
         bytes body;
+        net::time_point formed{};
     };
     struct mark {  // of a group that is still needed, in the window or not
         entry_index first;
@@ -86,6 +90,8 @@ private:
         node_id miner;
         entry_index durable;           // holds everything from begin to here
         bool target = false;           // kept up to date
+        bool prompt = false;           // gets every group at once
+        net::duration pace{};          // mean time of its answers
         bool fenced = false;
         bool behind = false;           // being filled from another member
         bool stale = false;            // holds only what was trimmed: must be told so before it can begin anew
@@ -104,9 +110,9 @@ private:
     static net::awaitable<void> ask_ledger(std::shared_ptr<journal_writer> self);
     static net::awaitable<void> tell_trimmed(std::shared_ptr<journal_writer> self, std::size_t which);
 
-    net::awaitable<result<void>> send_window(std::size_t which, std::shared_ptr<const group> what);
+    net::awaitable<result<void>> send_window(std::size_t which);
     net::awaitable<result<void>> copy_page(std::size_t which);
-    net::awaitable<result<void>> copy_group(std::size_t which, const mark& at, const storage::stored_group& stored, byte_view body);
+    net::awaitable<result<void>> copy_group(std::size_t which, storage::stored_group stored, byte_view body);
     net::awaitable<result<void>> send(std::size_t which, storage::append_request what, byte_view body, entry_index end);
     net::awaitable<result<void>> trim_at(node_id miner);
     net::awaitable<result<void>> advance(std::size_t which);
@@ -117,11 +123,16 @@ private:
     [[nodiscard]] result<void> took(member& from, entry_index sent_end, entry_index says);
     void recompute();
     void choose_targets();
+    void choose_prompt();
+    void passed(member& from);
     void fail(error why);
     void heard_fenced(member& from);
     void heard_nobody();
     [[nodiscard]] std::shared_ptr<const group> in_window(entry_index first) const;
+    [[nodiscard]] std::vector<std::shared_ptr<const group>> next_for(const member& m) const;
+    [[nodiscard]] net::time_point due(const member& m) const;
     [[nodiscard]] const mark* mark_at(entry_index first) const;
+    [[nodiscard]] const mark* mark_before(entry_index end) const;
     [[nodiscard]] std::optional<std::size_t> source_for(std::size_t which) const;
     [[nodiscard]] bool has_work(const member& m) const;
     [[nodiscard]] bool somebody_idle() const;
