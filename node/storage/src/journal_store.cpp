@@ -111,7 +111,10 @@ bool journal_store::commit_once(lane& on) {
     }
     if (m_how.committed) m_how.committed(batch.size());
     for (auto& p : batch) p.done(p);
-    return true;
+    // As a rule nobody has queued anything meanwhile: then no worker is woken only to see that.
+    const std::lock_guard lock(on.mutex);
+    on.committing = !on.queue.empty();
+    return on.committing;
 }
 
 void journal_store::fail_queue(lane& on, const error& why) {
