@@ -377,6 +377,35 @@ const scenario& trimming() {
                             }, false};
     return s;
 }
+// One file, and no spare that could take its place.
+const scenario& trimming_one() {
+    static const scenario s{"trim one file", [](promise& p) {
+                                (void)p.open();
+                                p.own();
+                                while (p.appended < 3) p.append(20 * KiB);
+                                bytes enough(20 * KiB);
+                                p.random.fill(enough);
+                                p.writer.add(std::move(enough));
+                                p.append(1 * KiB);
+                            },
+                            [](promise& p) {
+                                p.disk.die_at(p.random.below(22));
+                                p.trim_to(p.appended);
+                            }, false};
+    return s;
+}
+// A trimmed journal has left spare files; the next ones are made of them.
+const scenario& reusing() {
+    static const scenario s{"append into a spare file", [](promise& p) {
+                                trimming().before(p);
+                                p.trim_to(p.appended);
+                            },
+                            [](promise& p) {
+                                p.disk.die_at(p.random.below(24));
+                                for (int i = 0; i < 4; ++i) p.append(60 * KiB);
+                            }, false};
+    return s;
+}
 const scenario& reopening() {
     static const scenario s{"reopen", die_somewhere, answer_for, true};
     return s;
@@ -412,10 +441,22 @@ TEST_CASE("removing any one sync of format, lease, fence, put or append is caugh
 
 TEST_CASE("removing any one sync of trimming is caught") {
     CHECK_FALSE(caught(trimming(), {}, budget).has_value());
-    const faulty_disk::sync_point lines[] = {{true, "/m/journals/* after a removal"}, {true, "/m/journals/*"}, {false, "/m/journals/*/*"}};
+    CHECK_FALSE(caught(trimming_one(), {}, budget).has_value());
+    const std::pair<const scenario&, faulty_disk::sync_point> lines[] = {
+        {trimming(), {true, "/m/journals/* after a removal"}}, {trimming(), {true, "/m/journals/*"}}, {trimming_one(), {false, "/m/journals/*/*"}}};
+    for (const auto& [how, line] : lines) {
+        INFO(how.name << ": all syncs of " << (line.directory ? "directory " : "file ") << line.place);
+        const auto lie = [&point = line](std::size_t, const faulty_disk::sync_point& at) { return at == point; };
+        CHECK(caught(how, lie, long_budget).has_value());
+    }
+}
+
+TEST_CASE("removing any one sync of writing a trimmed file again is caught") {
+    CHECK_FALSE(caught(reusing(), {}, budget).has_value());
+    const faulty_disk::sync_point lines[] = {{false, "/m/tmp/spare"}, {true, "/m/journals/*"}, {false, "/m/journals/*/*"}};
     for (const auto& line : lines) {
         INFO("all syncs of " << (line.directory ? "directory " : "file ") << line.place);
-        CHECK(caught(trimming(), [&](std::size_t, const auto& at) { return at == line; }, long_budget).has_value());
+        CHECK(caught(reusing(), [&](std::size_t, const auto& at) { return at == line; }, long_budget).has_value());
     }
 }
 

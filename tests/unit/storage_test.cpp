@@ -339,6 +339,70 @@ TEST_CASE("a journal is read back in whole groups, across files and restarts") {
     CHECK(f.bed.ask<journal_read_reply>(f.volume.owner(f.volume.term()), method::journal_read, beyond).error() == errc::out_of_range);
 }
 
+namespace {
+
+// A journal of several files, all of them trimmed.
+void leave_spares(fixture& f) {
+    for (int i = 0; i < 40; ++i) f.writer.add(f.payload(5000));
+    for (std::uint64_t i = 0; i < 40; ++i) REQUIRE(f.bed.append(f.volume, f.writer, i, i));
+    f.volume.commit_root({40});
+    REQUIRE(f.bed.ask<empty_reply>({}, method::journal_trim, trim_request{f.volume.proof()}));
+}
+std::size_t spares(const fixture& f) {
+    const auto files = f.disk.files();
+    return static_cast<std::size_t>(std::count_if(files.begin(), files.end(), [](const auto& path) { return path.find("/tmp/spare-") != std::string::npos; }));
+}
+std::vector<bytes> read_journal(fixture& f, std::uint64_t next, std::uint64_t end) {
+    std::vector<bytes> out;
+    while (next < end) {
+        const auto got = f.bed.ask<journal_read_reply>(f.volume.owner(f.volume.term()), method::journal_read, journal_read_request{f.writer.name, {next}, 20000});
+        REQUIRE(got.has_value());
+        byte_view body = got->second;
+        for (const auto& group : got->first.groups)
+            for (const auto length : group.lengths) {
+                out.push_back(to_bytes(body.first(length)));
+                body = body.subspan(length);
+                ++next;
+            }
+    }
+    return out;
+}
+
+}  // namespace
+
+TEST_CASE("files of a trimmed journal are written again, and what they held is never taken for entries") {
+    fixture f;
+    leave_spares(f);
+    const auto before = spares(f);
+    REQUIRE(before >= 2);
+    // Records of the same size: each old one begins where the last new one ends.
+    for (int i = 0; i < 30; ++i) f.writer.add(f.payload(5000));
+    for (std::uint64_t i = 40; i < 70; ++i) REQUIRE(f.bed.append(f.volume, f.writer, i, i).value() == entry_index{i + 1});
+    CHECK(spares(f) < before);
+    const std::vector<bytes> expected(f.writer.payloads.begin() + 40, f.writer.payloads.end());
+    CHECK(read_journal(f, 40, 70) == expected);
+    f.reopen();
+    CHECK(f.bed.ask<journal_state>(f.volume.owner(f.volume.term()), method::journal_state, f.writer.name)->first.end == entry_index{70});
+    CHECK(read_journal(f, 40, 70) == expected);
+    f.writer.add(f.payload(5000));
+    CHECK(f.bed.append(f.volume, f.writer, 70, 70).value() == entry_index{71});
+}
+
+TEST_CASE("spare journal files make room for whatever needs it") {
+    fixture f;
+    f.bed.how.capacity = f.bed.miner->status().used + 600 * KiB;
+    f.reopen();
+    leave_spares(f);
+    REQUIRE(spares(f) >= 2);
+    const auto s = make_segment(f.random, 500 * KiB, {1, 0});
+    CHECK(f.put(s, 0));
+    CHECK(spares(f) == 0);
+    CHECK(f.put(make_segment(f.random, 500 * KiB, {1, 0}), 0).error() == errc::no_space);
+    const auto used = f.bed.miner->status().used;
+    f.reopen();
+    CHECK(f.bed.miner->status().used <= used);  // what was written ahead is cut
+}
+
 TEST_CASE("a fence reports the old journal and refuses its owner for ever") {
     fixture f;
     for (int i = 0; i < 10; ++i) f.writer.add(f.payload(500));

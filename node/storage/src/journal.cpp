@@ -53,7 +53,7 @@ result<std::optional<journal::step>> journal::read_record(const segment_file& f,
 result<void> journal::index_file(segment_file& f, os::file& on) {
     mark at{f.header.first, journal_header_size, f.header.previous};
     f.marks.clear();
-    for (;;) {
+    while (at.first < f.end) {  // what follows is nothing, or of another life of the file
         TRY(const auto next, read_record(f, on, at.offset));
         if (!next) break;
         if (next->record.group.first != at.first) return error(errc::corrupt, "journal file " + path_of(f) + " has a gap");
@@ -151,10 +151,13 @@ result<void> journal::remove_oldest() {
     m_doubtful = true;  // until the removal is durable
     auto& f = m_files.front();
     if (m_files.size() == 1) m_tail.reset();
-    CHECK_OK(m_how.disk.remove(path_of(f)));
-    // One by one: were several removed under one sync, a crash could leave a hole between what remains.
+    const auto spare = f.allocated >= m_how.file_size ? m_how.spares.place() : std::nullopt;
+    CHECK_OK(spare ? m_how.disk.rename(path_of(f), *spare) : m_how.disk.remove(path_of(f)));
+    // One by one: were several removed under one sync, a crash could leave a hole between what remains. And not written
+    // to before its name here is durably gone.
     CHECK_OK(m_how.disk.sync_directory(m_how.directory));
-    m_how.space.give_back(f.allocated);
+    if (spare) m_how.spares.add({*spare, f.allocated});
+    else m_how.space.give_back(f.allocated);
     m_files.pop_front();
     if (m_files.empty()) {
         m_end = {};

@@ -6,7 +6,7 @@
 #pragma once
 
 #include "journal_records.hpp"
-#include "space.hpp"
+#include "spare_files.hpp"
 #include "store_files.hpp"
 
 #include <core/base/random.hpp>
@@ -22,6 +22,7 @@ public:
     struct setting {
         os::file_system& disk;
         space_account& space;
+        spare_files& spares;
         random_source& random;
         std::string directory;
         journal_ref name;
@@ -101,6 +102,8 @@ private:
     [[nodiscard]] std::uint64_t growth(std::uint64_t run) const;
     result<void> zero_ahead(std::uint64_t run);
     result<void> start_file(entry_index first, const hash256& previous);
+    result<std::unique_ptr<os::file>> make_file(segment_file& f);
+    result<std::unique_ptr<os::file>> reuse_file(segment_file& f, const spare_files::spare& from);
     result<void> reload();
     // journal.cpp
     result<std::pair<segment_file*, mark>> seek(entry_index index);

@@ -229,18 +229,42 @@ result<void> journal::start_file(entry_index first, const hash256& previous) {
     f.header = {m_how.name, first, previous, static_cast<std::uint32_t>(m_how.random.next())};
     f.end = first;
     f.complete = true;
+    const auto spare = m_how.spares.take();
+    auto on = spare ? reuse_file(f, *spare) : make_file(f);
+    if (!on && spare) m_how.spares.discard(*spare);
+    if (!on) return on.error();
+    m_files.push_back(std::move(f));
+    m_tail = std::move(*on);
+    return {};
+}
+
+result<std::unique_ptr<os::file>> journal::make_file(segment_file& f) {
     TRY(auto claim, m_how.space.claim(extend_min));
-    const auto path = path_of(f);
-    TRY(auto on, m_how.disk.open(path, os::open_mode::create_new));
+    TRY(auto on, m_how.disk.open(path_of(f), os::open_mode::create_new));
     auto front = encode_file_header(f.header);
     front.resize(extend_min, std::byte{0});
     CHECK_OK(on->write_at(0, front));
     CHECK_OK(m_how.disk.sync_directory(m_how.directory));
     f.allocated = extend_min;
     claim.keep();
-    m_files.push_back(std::move(f));
-    m_tail = std::move(on);
-    return {};
+    return on;
+}
+
+// The header is durable before the file has its name here: an old one under this name would be damage. Old records are
+// none: the checksum of each was started with another seed.
+result<std::unique_ptr<os::file>> journal::reuse_file(segment_file& f, const spare_files::spare& from) {
+    TRY(auto on, m_how.disk.open(from.path, os::open_mode::read_write));
+    bytes old(journal_header_size);
+    TRY(const auto got, on->read_at(0, old));
+    old.resize(got);
+    // Of no record in the file, of whatever life: seeds of one file only count up.
+    if (const auto before = decode_file_header(old)) f.header.seed = before->seed + 1;
+    CHECK_OK(on->write_at(0, encode_file_header(f.header)));
+    CHECK_OK(on->sync());
+    CHECK_OK(m_how.disk.rename(from.path, path_of(f)));
+    CHECK_OK(m_how.disk.sync_directory(m_how.directory));
+    f.allocated = from.size;
+    return on;
 }
 
 }  // namespace cess::storage

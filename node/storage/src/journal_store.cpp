@@ -20,7 +20,7 @@ struct journal_store::commit_task final : net::worker_pool::task {
 };
 
 journal::setting journal_store::setting_of(const journal_ref& name) const {
-    return {m_how.disk, m_how.space, m_how.random, m_how.paths.journal(name), name, m_how.limits.journal_file_size, m_how.synced};
+    return {m_how.disk, m_how.space, m_how.spares, m_how.random, m_how.paths.journal(name), name, m_how.limits.journal_file_size, m_how.synced};
 }
 
 result<void> journal_store::load() {

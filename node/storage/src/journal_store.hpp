@@ -20,6 +20,7 @@ public:
         os::file_system& disk;
         store_paths paths;
         space_account& space;
+        spare_files& spares;
         authority& leases;
         random_source& random;
         miner_limits limits;

@@ -8,17 +8,23 @@
 
 namespace cess::storage {
 
+namespace {
+constexpr std::size_t spare_files_max = 6;  // of journals, for a while: what one volume's checkpoint frees
+}
+
 // ---- the parts -------------------------------------------------------------------------------------------
 
 store::store(miner_dependencies d, miner_options h, store_identity i, std::unique_ptr<os::directory_lock> l)
     : on(std::move(d)), how(std::move(h)), identity(std::move(i)), lock(std::move(l)), count(on.count, how.self),
       space(on.disk, how.directory, how.capacity, how.disk_reserve),
+      spares(on.disk, space, store_paths(how.directory).unfinished(), spare_files_max),
       leases({on.disk, store_paths(how.directory), how.self, identity.incarnation, how.limits.volumes_max}, on.trust),
       faults(on.disk, store_paths(how.directory)),
       fragments(on.disk, store_paths(how.directory), space, faults, how.limits.open_fragments_max),
       incoming(on.disk, store_paths(how.directory), space, fragments, how.limits),
       sweeping(std::make_unique<sweeper>(*this)), scrubbing(std::make_unique<scrubber>(*this)), strand(on.world.executor()), tasks(strand) {
-    journal_store::setting setting{on.disk, store_paths(how.directory), space, leases, on.world.random(), how.limits,
+    space.set_relief([this] { return spares.drop_all(); });
+    journal_store::setting setting{on.disk, store_paths(how.directory), space, spares, leases, on.world.random(), how.limits,
                                    on.journal_workers ? on.journal_workers : on.workers, {}, {}};
     setting.committed = [this](std::size_t appends) {
         count.batches.add();

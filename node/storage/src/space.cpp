@@ -24,10 +24,16 @@ void space_claim::keep(std::uint64_t size) {
 }
 
 result<space_claim> space_account::claim(std::uint64_t size) {
+    auto claimed = try_claim(size);
+    if (claimed || claimed.error() != errc::no_space || !m_relief || !m_relief()) return claimed;
+    return try_claim(size);
+}
+
+result<space_claim> space_account::try_claim(std::uint64_t size) {
     const auto disk = m_disk.statistics(m_directory);
     if (!disk) return disk.error();
     const std::lock_guard lock(m_mutex);
-    const auto taken = m_used + m_promised;
+    const auto taken = m_used + m_promised + m_spare;
     if (taken > m_capacity || size > m_capacity - taken)
         return error(errc::no_space, "miner is full: " + format_size(taken) + " of " + format_size(m_capacity) + " are in use");
     const auto kept_free = m_promised + m_reserve;
@@ -45,6 +51,23 @@ void space_account::found(std::uint64_t size) {
 void space_account::give_back(std::uint64_t size) {
     const std::lock_guard lock(m_mutex);
     m_used -= std::min(size, m_used);
+}
+
+void space_account::spare(std::uint64_t size) {
+    const std::lock_guard lock(m_mutex);
+    m_used -= std::min(size, m_used);
+    m_spare += size;
+}
+
+void space_account::use_spare(std::uint64_t size) {
+    const std::lock_guard lock(m_mutex);
+    m_spare -= std::min(size, m_spare);
+    m_used += size;
+}
+
+void space_account::drop_spare(std::uint64_t size) {
+    const std::lock_guard lock(m_mutex);
+    m_spare -= std::min(size, m_spare);
 }
 
 std::uint64_t space_account::used() const {

@@ -3,6 +3,7 @@
 
 #include <core/os/file_system.hpp>
 
+#include <functional>
 #include <mutex>
 
 namespace cess::storage {
@@ -27,11 +28,18 @@ private:
     std::uint64_t m_size = 0;
 };
 
-// Thread-safe. used + promised never exceeds the capacity, and no promise digs into the disk's reserve.
+// Thread-safe. used + promised + spare never exceeds the capacity, and no promise digs into the disk's reserve. Spare bytes
+// are on the disk and are given up when a promise needs their room, so that nobody is told of them as used.
 class space_account {
 public:
     space_account(os::file_system& disk, std::string directory, std::uint64_t capacity, std::uint64_t reserve)
         : m_disk(disk), m_directory(std::move(directory)), m_capacity(capacity), m_reserve(reserve) {}
+
+    // Removes all spare files; whether there were any. Set before the first claim; called without the lock.
+    void set_relief(std::function<bool()> relief) { m_relief = std::move(relief); }
+    void spare(std::uint64_t size);      // used bytes become spare
+    void use_spare(std::uint64_t size);  // and used again
+    void drop_spare(std::uint64_t size);
 
     [[nodiscard]] result<space_claim> claim(std::uint64_t size);  // errc::no_space
     void found(std::uint64_t size);      // at open: files that are already there
@@ -42,14 +50,17 @@ public:
 private:
     friend class space_claim;
     void settle(std::uint64_t promised, std::uint64_t kept);
+    result<space_claim> try_claim(std::uint64_t size);
 
     os::file_system& m_disk;
     const std::string m_directory;
     const std::uint64_t m_capacity;
     const std::uint64_t m_reserve;
+    std::function<bool()> m_relief;
     mutable std::mutex m_mutex;
     std::uint64_t m_used = 0;
     std::uint64_t m_promised = 0;
+    std::uint64_t m_spare = 0;
 };
 
 }  // namespace cess::storage

@@ -27,6 +27,7 @@ struct store {
     std::unique_ptr<os::directory_lock> lock;
     miner_metrics count;
     space_account space;
+    spare_files spares;
     authority leases;
     fault_book faults;
     fragment_store fragments;
