@@ -271,6 +271,9 @@ net::awaitable<result<void>> journal_writer::send_window(std::size_t which) {
     message.chain = last.chain;
     message.sig = last.sig;
     bytes joined;
+    std::size_t size = 0;
+    for (const auto& g : groups) size += g->body.size();
+    if (groups.size() > 1) joined.reserve(size);
     for (const auto& g : groups) {
         message.lengths.insert(message.lengths.end(), g->lengths.begin(), g->lengths.end());
         if (groups.size() > 1) cess::append(joined, g->body);
