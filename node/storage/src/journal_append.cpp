@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::uint64_t extend_min = 64 * KiB;
 constexpr std::uint64_t extend_max = 1 * MiB;
+constexpr std::uint64_t page_size = 4096;
 constexpr unsigned verify_every = 64;  // groups
 
 result<void> check_shape(const append_request& what, byte_view body) {
@@ -154,7 +155,7 @@ bool journal::full(std::uint64_t more) const {
 
 // What the records of all groups take, about.
 std::size_t journal::room_for(const std::vector<staged>& groups) {
-    std::size_t sum = 0;
+    std::size_t sum = page_size;
     for (const auto& g : groups) sum += journal_record_head + 128 + sizeof(std::uint32_t) * g.record.group.lengths.size() + g.payloads.size();
     return sum;
 }
@@ -188,16 +189,20 @@ result<void> journal::write(const std::vector<staged>& groups) {
 
 result<void> journal::write_run(bytes& run, std::uint32_t& synced) {
     auto& f = m_files.back();
+    const auto size = run.size();
     space_claim claim;  // of nothing while the file has room, however full the disk is
-    if (const auto more = growth(run.size())) {
+    if (const auto more = growth(size)) {
         TRY(claim, m_how.space.claim(more));
     }
+    // Whole pages: the rest of the last one would be read from the disk first, if it is a spare file's and not in memory.
+    const auto page_end = std::min((f.written + size + page_size - 1) / page_size * page_size, f.allocated);
+    if (page_end > f.written + size) run.resize(static_cast<std::size_t>(page_end - f.written), std::byte{0});
     CHECK_OK(m_tail->write_at(f.written, run));
-    CHECK_OK(zero_ahead(run.size()));
+    CHECK_OK(zero_ahead(size));
     claim.keep();
     CHECK_OK(m_tail->sync());
     if (m_how.synced) m_how.synced();
-    f.written += run.size();
+    f.written += size;
     synced = static_cast<std::uint32_t>(f.written);
     run.clear();
     return {};
