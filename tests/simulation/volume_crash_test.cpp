@@ -28,7 +28,7 @@ seed_result run_one(std::uint64_t seed) {
     const auto report = crash_trial(seed);
     seed_result out;
     out.failure = report.violation;
-    out.counts = {{"crashes", report.crashes}, {"writes", report.writes}, {"acknowledged", report.acknowledged}, {"snapshots", report.snapshots}};
+    out.counts = {{"crashes", report.crashes}, {"writes", report.writes}, {"acknowledged", report.acknowledged}, {"snapshots", report.snapshots}, {"squeezed", report.squeezed}};
     for (std::size_t i = 0; i < crash_point_names.size(); ++i) {
         const std::string name(crash_point_names[i]);
         out.counts["seen:" + name] = report.seen >> i & 1;
@@ -50,12 +50,13 @@ TEST_CASE("a volume that lost its owner, miners and messages holds a prefix of i
     for (const auto& [seed, why] : report.failures) FAIL_CHECK("CESS_SEED=" << seed << ": " << why);
     auto& n = report.counts;
     WARN(report.ran << " seeds, " << n["crashes"] << " crashes of owners, " << n["writes"] << " writes, " << n["acknowledged"]
-                    << " acknowledgements, " << n["snapshots"] << " snapshots compared");
+                    << " acknowledgements, " << n["snapshots"] << " snapshots compared, " << n["squeezed"] << " bytes squeezed");
     CHECK(report.ran >= std::min(how.count, seeds_least));
     if (report.ran < seeds_to_count) return;
     CHECK(n["writes"] > report.ran * 20);
     CHECK(n["acknowledged"] > report.ran * 3);
     CHECK(n["snapshots"] > report.ran / 4);
+    CHECK(n["squeezed"] > report.ran * 1024);
     std::string table;
     std::size_t deadly = 0;
     for (const auto& point : crash_point_names) {

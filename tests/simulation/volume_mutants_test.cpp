@@ -79,6 +79,12 @@ TEST_CASE("freeing what a snapshot still needs is noticed") {
     CHECK(is_noticed(broken));
 }
 
+TEST_CASE("leaving out bytes before the change that overwrote them is told with their segment is noticed") {
+    broken_rules broken;
+    broken.engine.squeeze_early = true;
+    CHECK(is_noticed(broken));
+}
+
 TEST_CASE("sealing a journal without copying its tail is noticed") {
     broken_rules broken;
     broken.layer.forget_tail = true;

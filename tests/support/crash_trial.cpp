@@ -14,6 +14,7 @@ using clock = std::chrono::steady_clock;
 
 constexpr std::uint64_t device_size = 1 * MiB;
 constexpr std::uint64_t device_sectors = device_size / write_history::sector;
+constexpr std::uint64_t hot_sectors = 32;
 constexpr volume::blob_id device_blob = 1;
 constexpr unsigned miners_count = 4, cycles = 3;
 constexpr auto recovery_patience = 150s;
@@ -30,6 +31,12 @@ struct snapshot {
     std::optional<sequence_number> at;
     write_history::image_stamps image;
 };
+
+std::uint64_t squeezed_by(const metrics& count) {
+    const auto text = count.render();
+    const auto at = text.find("\ncess_volume_squeezed_bytes_total{");
+    return at == std::string::npos ? 0 : std::stoull(text.substr(text.find(' ', at) + 1));
+}
 
 std::string scratch() {
     const auto in = std::filesystem::exists("/dev/shm") ? std::filesystem::path("/dev/shm") : std::filesystem::temp_directory_path();
@@ -216,6 +223,7 @@ private:
         else if (kind < 19) count = 1 + random.below(256);
         else count = 1 + random.below(device_sectors);
         first = random.below(device_sectors - count + 1);
+        if (kind < 7) first %= hot_sectors;  // overwritten while it is in a buffer, again and again
         if (kind >= 10 && kind < 16) first -= first % 8;
     }
 
@@ -337,6 +345,7 @@ private:
         kill_miners();
         m_stop = true;
         for (auto& t : threads) t.join();
+        m_report.squeezed += squeezed_by(m_owner.who->count);
         ended();
         pause(below(2) ? 0 : 30'000);
         m_house.mend_all();

@@ -29,6 +29,7 @@ struct broken_rules {
 struct crash_report {
     std::string violation;  // empty: sound
     std::uint64_t crashes = 0, writes = 0, acknowledged = 0, snapshots = 0;
+    std::uint64_t squeezed = 0;                                                            // bytes, by owners that died
     std::uint64_t seen = 0;                                                                // steps reached, a bit each
     std::array<std::uint64_t, static_cast<std::size_t>(crash_point::count)> died_at{};     // deaths at each step
 };

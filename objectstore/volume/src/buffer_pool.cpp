@@ -186,17 +186,39 @@ void buffer_pool::finish(const std::shared_ptr<slot>& which) {
     m_changed.notify_all();
 }
 
+// Decided by the first try; the next ones store the same.
+std::optional<squeezed_buffer> buffer_pool::squeeze_now(slot& which, sequence_number durable) {
+    if (m_limits.broken.squeeze_early) durable = {~std::uint64_t{0}};
+    if (!std::exchange(which.tried, true)) which.overwritten = m_table.take_overwritten(which.buffer->number(), durable);
+    auto made = squeeze(*which.buffer, which.used, which.overwritten);
+    if (!made) log::error("volume", "segment is stored whole segment={} error={}", which.buffer->number().value, made.error().message());
+    if (!made || !*made) return std::nullopt;
+    if (!m_limits.broken.squeeze_early) which.buffer->complete_from = (*made)->complete_from;
+    return std::move(*made);
+}
+
+// Of the buffers' bound too, but nobody waits for it: room comes from storing alone.
+buffer_pool::loan buffer_pool::take_now(std::uint64_t bytes) {
+    const std::lock_guard lock(m_mutex);
+    m_bytes += bytes;
+    return loan(*this, bytes);
+}
+
 void buffer_pool::store(const std::shared_ptr<slot>& which) {
     const auto number = which->buffer->number();
-    if (m_table.drop_if_unneeded(number, m_on.durable())) return finish(which);
-    auto done = m_on.put(number, which->buffer->view(0, which->used));
+    const auto durable = m_on.durable();
+    if (m_table.drop_if_unneeded(number, durable)) return finish(which);
+    const auto squeezed = squeeze_now(*which, durable);
+    std::optional<loan> memory;
+    if (squeezed) memory.emplace(take_now(squeezed->content.size()));
+    auto done = m_on.put(number, squeezed ? byte_view(squeezed->content) : which->buffer->view(0, which->used));
     if (done) {
         {
             const std::lock_guard lock(m_mutex);
             m_failure = {};
             m_backoff = {};
         }
-        m_on.stored(which->buffer, *done);
+        m_on.stored(which->buffer, *done, squeezed ? &*squeezed : nullptr);
         return finish(which);
     }
     if (done.error().code == errc::fenced) m_on.deposed(done.error());

@@ -4,7 +4,7 @@
 // Lock order: the pool's mutex before the segment table's. Nothing is locked while bytes are copied or stored.
 #pragma once
 
-#include "segment_table.hpp"
+#include "squeezing.hpp"
 
 #include <condition_variable>
 #include <deque>
@@ -16,7 +16,7 @@ class buffer_pool {
 public:
     struct hooks {
         std::function<result<ledger::segment_record>(segment_number, byte_view)> put;  // session::put_segment
-        std::function<void(const std::shared_ptr<segment_buffer>&, const ledger::segment_record&)> stored;
+        std::function<void(const std::shared_ptr<segment_buffer>&, const ledger::segment_record&, const squeezed_buffer*)> stored;  // null: whole
         std::function<sequence_number()> durable;
         std::function<void(const error&)> deposed;  // a put was fenced
     };
@@ -24,6 +24,7 @@ public:
         std::uint64_t segment_size, buffers_max;
         net::duration patience;
         unsigned workers = 2;
+        mutations broken;
     };
     buffer_pool(segment_table& table, hooks on, limits with, segment_number first);
     ~buffer_pool();  // stops
@@ -71,6 +72,8 @@ private:
         std::uint64_t used = 0;
         std::uint32_t copies = 0;  // under way
         bool sealed = false;
+        bool tried = false;  // to be stored
+        std::vector<overwritten_range> overwritten;  // that it is stored without
     };
     using clock = std::chrono::steady_clock;
 
@@ -81,6 +84,8 @@ private:
     void repay(std::uint64_t bytes);
     void work();
     void finish(const std::shared_ptr<slot>& which);
+    [[nodiscard]] std::optional<squeezed_buffer> squeeze_now(slot& which, sequence_number durable);
+    [[nodiscard]] loan take_now(std::uint64_t bytes);
     void store(const std::shared_ptr<slot>& which);
 
     segment_table& m_table;

@@ -203,6 +203,7 @@ result<void> checkpointer::settle_locations(job& j, root_manifest& manifest) {
         if (m_of.broken.snapshot_misses_buffers && j.what.snapshot) break;
         auto whole = row;
         TRY(whole.at, placed(ref, row.at.birth));
+        if (m_of.table.is_squeezed(ref)) whole.container = ref.number;
         manifest.rows.push_back({ref.lineage, std::move(whole)});
     }
     for (auto& row : m_of.table.unused_at(j.what.at)) manifest.rows.push_back({m_of.table.own(), std::move(row)});

@@ -27,9 +27,6 @@ constexpr std::size_t erased_at_once = 2048;
 
 std::string label_of(const ledger::volume_record& record) { return "volume=\"" + record.name + "\""; }
 
-// Needed bytes past which copying a unit does not pay: 1/1.5 of it, or there would be none to clean past the bound.
-bool sparse(std::uint64_t needed, std::uint64_t length) { return needed <= length / 10 * 7 + length % 10; }
-
 }  // namespace
 
 struct cleaner::candidate {
@@ -210,7 +207,7 @@ std::vector<cleaner::candidate> cleaner::choose(const std::vector<segment_table:
             moves += unit.members.size() + 1;
             m_freed.add(unit.at->length);
             out.unneeded.push_back(unit.at->number);
-        } else if (next.needed != 0 && sparse(next.needed, unit.at->length) && !m_unreadable.contains(unit.at->number)) {
+        } else if (next.needed != 0 && pays_to_pack(next.needed, unit.at->length) && !m_unreadable.contains(unit.at->number)) {
             sparse_ones.push_back(std::move(next));
         }
     }
@@ -255,7 +252,7 @@ result<void> cleaner::pack(std::vector<candidate>& chosen, segment_table::cleani
         each.needed = 0;
         for (const auto& [number, list] : each.ranges) each.needed += bytes_in(list);
         // None: all of it died meanwhile, and will be declared dead.
-        if (each.needed == 0 || !sparse(each.needed + container_entry_size * each.pieces(), each.what.at->length)) continue;
+        if (each.needed == 0 || !pays_to_pack(each.needed + container_entry_size * each.pieces(), each.what.at->length)) continue;
         by_generation[each.what.at->key_generation].push_back(&each);
     }
     for (auto& [generation, units] : by_generation) {
@@ -360,7 +357,7 @@ result<void> cleaner::fetch(const candidate& from, const piece_index& to, byte_s
             for (std::uint64_t done = 0; done < range.end - range.offset;) {
                 const auto length = std::min<std::uint64_t>(range.end - range.offset - done, step);
                 const auto part = content.subspan(place.at + done, length);
-                if (from.what.members.empty())
+                if (from.what.members.empty() && !from.what.squeezed)
                     pieces.push_back({from.what.at.get(), range.offset + done, part});
                 else
                     CHECK_OK(m_of.where.expand(keys, from.what.at, number, range.offset + done, part, pieces));

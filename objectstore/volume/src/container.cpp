@@ -95,18 +95,22 @@ result<std::shared_ptr<const piece_index>> locator::table_of(const layer::keyrin
     auto index = piece_index::make(std::move(*table), container.length);
     if (!index) return damaged(container, index.error().what.c_str());
     const auto made = std::make_shared<const piece_index>(std::move(*index));
+    learn(container.id, made);
+    return made;
+}
+
+void locator::learn(const segment_id& container, std::shared_ptr<const piece_index> index) {
     const std::lock_guard lock(m_mutex);
-    if (m_tables.contains(container.id)) return made;
-    m_uses.push_front(container.id);
-    m_tables[container.id] = {made, m_uses.begin()};
-    m_held += made->memory();
+    if (m_tables.contains(container)) return;
+    m_uses.push_front(container);
+    m_held += index->memory();
+    m_tables[container] = {std::move(index), m_uses.begin()};
     while (m_held > m_memory && m_tables.size() > 1) {
         const auto oldest = m_tables.find(m_uses.back());
         m_held -= oldest->second.index->memory();
         m_tables.erase(oldest);
         m_uses.pop_back();
     }
-    return made;
 }
 
 result<bool> locator::look_up(const segment_ref& ref) {

@@ -9,6 +9,9 @@
 
 namespace cess::volume {
 
+// Needed bytes past which copying a segment's does not pay: 1/1.5 of it, or there would be none to clean past the bound.
+[[nodiscard]] constexpr bool pays_to_pack(std::uint64_t needed, std::uint64_t length) noexcept { return needed <= length / 10 * 7 + length % 10; }
+
 inline constexpr std::size_t container_pieces_max = 64 * KiB;
 inline constexpr std::uint64_t container_head_size = 5;    // version and count
 inline constexpr std::uint64_t container_entry_size = 16;  // of a piece
@@ -54,6 +57,8 @@ public:
     [[nodiscard]] result<void> expand(const layer::keyring& keys, const segment_table::location& container, segment_number number,
                                       std::uint64_t offset, byte_span out, std::vector<layer::piece>& to);
     [[nodiscard]] result<std::shared_ptr<const piece_index>> table_of(const layer::keyring& keys, const ledger::segment_record& container);
+    // What the container with this id begins with, by whom it was made.
+    void learn(const segment_id& container, std::shared_ptr<const piece_index> index);
     // Asks the ledger where an inherited segment is now; true if that is elsewhere than we thought.
     [[nodiscard]] result<bool> look_up(const segment_ref& ref);
 

@@ -39,6 +39,7 @@ engine::engine(layer::layer& on, const chain::account& who, settings how, metric
       m_cut_time(count.make_histogram("cess_volume_cut_seconds", "Time to a local checkpoint.", label_of(from.record))),
       m_written(count.make_counter("cess_volume_written_bytes_total", "Bytes written by faces.", label_of(from.record))),
       m_stored(count.make_counter("cess_volume_data_bytes_total", "Plain bytes of data segments stored, cleaning's not counted.", label_of(from.record))),
+      m_squeezed(count.make_counter("cess_volume_squeezed_bytes_total", "Bytes that were not stored, since they were overwritten before.", label_of(from.record))),
       m_read_bytes(count.make_counter("cess_volume_read_bytes_total", "Bytes read by faces.", label_of(from.record))) {
     for (const auto& file : from.start.files)
         for (const auto& part : file.parts)
@@ -69,14 +70,18 @@ engine::engine(layer::layer& on, const chain::account& who, settings how, metric
         }
         return stored;
     };
-    hooks.stored = [this](const std::shared_ptr<segment_buffer>& buffer, const ledger::segment_record& at) {
-        if (m_table->stored(at)) m_journal->locate(buffer, at);
+    hooks.stored = [this](const std::shared_ptr<segment_buffer>& buffer, const ledger::segment_record& at, const squeezed_buffer* squeezed) {
+        if (squeezed) {
+            m_squeezed.add(squeezed->left_out);
+            m_locator->learn(at.id, squeezed->index);
+        }
+        if (m_table->stored(at, squeezed != nullptr, buffer->complete_from)) m_journal->locate(buffer, location_record{at, squeezed != nullptr});
         reach(m_settings.crashes, crash_point::segment_located);
     };
     hooks.durable = [this] { return m_journal->stored(); };
     hooks.deposed = [this](const error& why) { fail(why); };
     m_pool = std::make_unique<buffer_pool>(*m_table, std::move(hooks),
-                                           buffer_pool::limits{m_settings.segment_size, m_settings.buffers_max, m_settings.writer_patience},
+                                           buffer_pool::limits{m_settings.segment_size, m_settings.buffers_max, m_settings.writer_patience, 2, m_settings.broken},
                                            first_segment(m_holder->term()));
     m_readahead = std::make_unique<readahead>(m_layer, m_settings.readahead);
     m_space = std::make_unique<space>(*m_holder, *m_pool, record.geometry);
@@ -322,7 +327,7 @@ result<sequence_number> engine::commit(prepared& what) {
         fail(written.error());
         return written.error();
     }
-    m_table->commit(run.deltas(), at);
+    m_table->commit(run.deltas(), at, run.overwritten());
     m_cleaner->bury(run.buried());
     run.publish();
     if (run.dropped()) m_dropped = true;

@@ -185,6 +185,7 @@ private:
     latency_histogram& m_cut_time;
     counter& m_written;
     counter& m_stored;
+    counter& m_squeezed;
     counter& m_read_bytes;
 };
 

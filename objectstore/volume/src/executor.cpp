@@ -150,6 +150,8 @@ result<void> executor::punch(blob_id blob, const overlap& found, std::uint64_t o
         cut.end = std::min(e.end, end);
         cut.offset = static_cast<std::uint32_t>(e.offset + (cut.start - e.start));
         CHECK_OK(bury(cut));
+        if (cut.lineage == m_table.own() && m_table.is_remembered(cut.segment))
+            m_overwritten.push_back({cut.segment, cut.offset, static_cast<std::uint32_t>(cut.length()), m_at});
         note(false, blob, e);
         const bool replaced = e.end > end || (filled && e.end == end);
         if (!replaced) CHECK_OK(erase_row(row::extent_key(blob, generation(blob), e.end)));
@@ -228,6 +230,7 @@ result<void> executor::run_one(const share_edit& e) {
         part.start = part.start - e.from_offset + e.to_offset;
         part.end = part.end - e.from_offset + e.to_offset;
         CHECK_OK(place(e.to, found.before, part));
+        m_deltas[{part.lineage, part.segment}].shared = true;
     }
     return {};
 }

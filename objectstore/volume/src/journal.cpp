@@ -1,5 +1,6 @@
 #include "journal.hpp"
 
+#include <algorithm>
 #include <map>
 
 namespace cess::volume {
@@ -42,14 +43,19 @@ struct journal::stage {
 };
 
 struct journal::shared {
+    struct location {
+        location_record what;
+        sequence_number complete_from;
+        clock::time_point when;
+        std::uint64_t count = 0;  // of locations up to it
+    };
     mutable std::mutex mutex;
     std::condition_variable changed;    // the stages, appended, the gathering role
     std::condition_variable attention;  // of the thread that picks up what nobody waits for; it looks by itself now and then
     std::deque<applied_change> pending;
     std::uint64_t pending_bytes = 0;
     std::uint64_t pending_data = 0;
-    std::vector<ledger::segment_record> locations;
-    clock::time_point located_at{};               // of the oldest location
+    std::vector<location> locations;
     // The index of the entry behind each, once it is known; with a local journal, the count of entries before it.
     std::map<sequence_number, std::optional<entry_index>> divisions;
     std::uint64_t located = 0, located_taken = 0;  // counts of locations
@@ -69,6 +75,10 @@ struct journal::shared {
         if (!how) attention.notify_all();
     }
     [[nodiscard]] bool crowded() const { return pending_bytes > pending_bytes_max || pending_data > pending_data_max || pending.size() > pending_count_max; }
+    // Whether a location may go, and has waited since `old`.
+    [[nodiscard]] bool locations_due(clock::time_point old) const {
+        return std::any_of(locations.begin(), locations.end(), [&](const auto& each) { return each.complete_from <= appended && each.when <= old; });
+    }
 };
 
 journal::journal(layer::session& to, local_half near, limits with, sequence_number start, std::function<void(const error&)> failed)
@@ -104,11 +114,9 @@ void journal::push(applied_change change) {
     if (wake) m_shared->attention.notify_all();
 }
 
-void journal::locate(const std::shared_ptr<segment_buffer>& buffer, const ledger::segment_record& at) {
+void journal::locate(const std::shared_ptr<segment_buffer>& buffer, location_record at) {
     const std::lock_guard lock(m_shared->mutex);
-    if (m_shared->locations.empty()) m_shared->located_at = clock::now();
-    m_shared->locations.push_back(at);
-    ++m_shared->located;
+    m_shared->locations.push_back({std::move(at), buffer->complete_from, clock::now(), ++m_shared->located});
     buffer->stored.store(true, std::memory_order_release);
 }
 
@@ -221,7 +229,7 @@ void journal::run() {
     const auto half = std::max<net::duration>(m_limits.append_idle / 2, std::chrono::microseconds(500));
     while (!s.stop && !s.failure) {
         const auto old = clock::now() - half;
-        const bool due = s.crowded() || (!s.pending.empty() && s.pending.front().when <= old) || (!s.locations.empty() && s.located_at <= old);
+        const bool due = s.crowded() || (!s.pending.empty() && s.pending.front().when <= old) || s.locations_due(old);
         if (due && may_gather(s.acknowledged))
             gather(lock, true);
         else
@@ -261,9 +269,21 @@ bool journal::take(gathered& out, bool idle) {
         out.changes.push_back(std::move(next));
         s.pending.pop_front();
     }
-    out.header.locations.swap(s.locations);
-    s.located_taken = s.located;
-    return !out.changes.empty() || !out.header.locations.empty();
+    out.before = s.appended;
+    out.upto = std::max(s.appended, out.last);
+    return !out.changes.empty() || s.locations_due(clock::time_point::max());
+}
+
+// Those that a history which ends with this entry may know. Returns up to which all are taken.
+std::uint64_t journal::take_locations(entry_header& to, sequence_number upto) {
+    auto& s = *m_shared;
+    std::vector<shared::location> later;
+    for (auto& each : s.locations) {
+        if (each.complete_from > upto) later.push_back(std::move(each));
+        else if (!m_limits.broken.lose_locations) to.locations.push_back(std::move(each.what));
+    }
+    s.locations.swap(later);
+    return s.located_taken = s.locations.empty() ? s.located : s.locations.front().count - 1;
 }
 
 void journal::gather(std::unique_lock<std::mutex>& lock, bool idle) {
@@ -291,14 +311,14 @@ void journal::append_payload_alone(gathered& what, buffer_pool::hold run) {
     gathered part;
     part.payload.swap(what.payload);
     part.payload_size = std::exchange(what.payload_size, 0);
-    part.header.locations.swap(what.header.locations);
+    part.before = part.upto = what.before;
     append(std::move(part));
 }
 
 void journal::append(gathered&& what) {
     for (auto& change : what.changes) {
         for (auto& each : change.places) {
-            if (each.buffer->stored.load(std::memory_order_acquire)) continue;
+            if (each.buffer->stored_for(what.upto)) continue;
             if (m_limits.broken.first_payload_only && &each != &change.places.front()) continue;
             while (each.length > entry_payload_max) {
                 constexpr auto piece = static_cast<std::uint32_t>(entry_payload_max);
@@ -321,10 +341,7 @@ void journal::append(gathered&& what) {
     {
         // Taken after the payload was decided: who was seen stored there has its location in this entry or an earlier one.
         const std::lock_guard lock(s.mutex);
-        for (auto& each : s.locations) what.header.locations.push_back(std::move(each));
-        s.locations.clear();
-        if (m_limits.broken.lose_locations) what.header.locations.clear();
-        located = s.located_taken = s.located;
+        located = take_locations(what.header, what.upto);
         s.acknowledged.begin();
         s.stored.begin();
     }

@@ -40,8 +40,9 @@ public:
     ~journal();
 
     void push(applied_change change);  // REQUIRES: in order of sequence, under the apply lock
-    // A segment is stored: its location goes into the next entry, and its payload into none after that.
-    void locate(const std::shared_ptr<segment_buffer>& buffer, const ledger::segment_record& at);
+    // A segment is stored: its location goes into the next entry with which the history reaches what the segment is complete
+    // from, and its payload into none that is appended with or after that.
+    void locate(const std::shared_ptr<segment_buffer>& buffer, location_record at);
     // errc::timeout while miners are silent: what was pushed is kept and goes on being sent, so that a later sync succeeds
     // once everything up to its place is durable. Any other error is final.
     [[nodiscard]] result<void> sync(sequence_number upto);
@@ -67,6 +68,7 @@ private:
         std::vector<buffer_pool::hold> payload;
         std::uint64_t payload_size = 0;
         sequence_number last;
+        sequence_number before, upto;  // what the history reaches without it, and with it
     };
     void run();
     struct stage;
@@ -78,6 +80,7 @@ private:
     void set_bases();                                   // REQUIRES: the lock and the gathering role
     void append(gathered&& what);
     void append_payload_alone(gathered& what, buffer_pool::hold run);
+    [[nodiscard]] std::uint64_t take_locations(entry_header& to, sequence_number upto);  // REQUIRES: the lock
     void hand_on(bytes entry, sequence_number last, std::uint64_t located);
 
     layer::session& m_to;

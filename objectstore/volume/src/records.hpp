@@ -64,13 +64,20 @@ struct payload_run {
     template <class S, class C> static void describe(S& s, C& c) { c(s.segment, s.offset, s.length); }
 };
 
+// Where a segment was stored. `squeezed`: as a container of itself, without what was overwritten before.
+struct location_record {
+    ledger::segment_record at;
+    bool squeezed = false;
+    template <class S, class C> static void describe(S& s, C& c) { c(s.at, s.squeezed); }
+};
+
 // An entry: this, then the payload's bytes back to back. A location makes payload of its segment needless; payload
 // that a change needs stands in its entry or an earlier one.
 struct entry_header {
-    static constexpr std::uint8_t wire_version = 2;
+    static constexpr std::uint8_t wire_version = 3;
     entry_name name;                                 // stays when a later term appends it again
     sequence_number first;                           // of changes[0]; the others follow one by one
-    std::vector<ledger::segment_record> locations;   // of segments stored since the last entry
+    std::vector<location_record> locations;          // of segments stored since the last entry
     std::vector<payload_run> payload;
     std::vector<bytes> changes;                      // encoded change_records
     template <class S, class C> static void describe(S& s, C& c) { c(s.name, s.first, s.locations, s.payload, s.changes); }
@@ -128,7 +135,7 @@ struct segment_row {
     ledger::segment_record at;    // birth: the first change that used it, 0 = none yet
     std::uint64_t live = 0;       // bytes of it that extents of the head name
     sequence_number emptied;      // the change that made live 0
-    segment_number container;     // that holds what is needed of it, 0 = `at` holds it
+    segment_number container;     // that holds what is needed of it, 0 = `at` holds all of it, its own number = `at` is a container of itself
     bool declared = false;        // the ledger knows its death; kept here while a view may need parts of it
     template <class S, class C> static void describe(S& s, C& c) { c(s.at, s.live, s.emptied, s.container, s.declared); }
 };

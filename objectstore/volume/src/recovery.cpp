@@ -102,9 +102,9 @@ public:
         in(header);
         if (in.failed()) return error(errc::corrupt, "journal entry that cannot be read");
         m_last = header.name;
-        for (const auto& at : header.locations) {
-            if (at.lineage != m_own) return error(errc::corrupt, "journal entry names a foreign segment");
-            (void)m_state.table->stored(at);
+        for (const auto& each : header.locations) {
+            if (each.at.lineage != m_own) return error(errc::corrupt, "journal entry names a foreign segment");
+            (void)m_state.table->stored(each.at, each.squeezed);
         }
         CHECK_OK(take_payload(header, in.rest()));
         auto at = header.first;

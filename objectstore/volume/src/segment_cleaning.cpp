@@ -74,6 +74,7 @@ std::vector<segment_table::unit> segment_table::units() const {
         next.live = live_of(ref, s);
         next.dead = s.declared;
         next.members = s.members;
+        next.squeezed = s.squeezed;
         out.push_back(std::move(next));
     }
     return out;

@@ -10,7 +10,7 @@ segment_row segment_table::row_of(const state& s, segment_number number) {
     row.at.death = {};
     row.live = s.live;
     row.emptied = s.emptied;
-    row.container = s.container;
+    row.container = s.squeezed && s.container.value == 0 ? number : s.container;
     row.declared = s.declared;
     return row;
 }
@@ -21,7 +21,7 @@ segment_table::found segment_table::find(const segment_ref& ref) const {
     if (it == m_segments.end()) return {};
     const auto& s = it->second;
     if (s.forwarded) return {nullptr, s.forwarded, true};
-    if (s.container.value == 0) return {s.at ? nullptr : s.buffer, s.at, false};
+    if (s.container.value == 0) return {s.at ? nullptr : s.buffer, s.at, s.squeezed};
     const auto in = m_segments.find({ref.lineage, s.container});
     if (in == m_segments.end()) return {};
     return {nullptr, in->second.at, true};
@@ -31,6 +31,12 @@ segment_table::location segment_table::record_of(const segment_ref& ref) const {
     const std::lock_guard lock(m_mutex);
     const auto it = m_segments.find(ref);
     return it == m_segments.end() ? nullptr : it->second.at;
+}
+
+bool segment_table::is_squeezed(const segment_ref& ref) const {
+    const std::lock_guard lock(m_mutex);
+    const auto it = m_segments.find(ref);
+    return it != m_segments.end() && it->second.squeezed;
 }
 
 bool segment_table::forward(const segment_ref& ref, ledger::segment_record container) {
@@ -52,7 +58,8 @@ void segment_table::load(std::uint32_t lineage, segment_row row, bool in_store) 
     s.emptied = row.emptied;
     s.added = row.at.birth.value != 0;
     s.declared = row.declared;
-    if (row.container.value != 0 && s.container != row.container) {
+    s.squeezed = row.container == row.at.number;
+    if (!s.squeezed && row.container.value != 0 && s.container != row.container) {
         s.container = row.container;
         m_segments[{lineage, row.container}].members.push_back(row.at.number);
     }
@@ -67,7 +74,9 @@ void segment_table::add(const std::shared_ptr<segment_buffer>& buffer) {
     const std::lock_guard lock(m_mutex);
     auto& s = m_segments[{m_own, buffer->number()}];
     s.buffer = buffer;
-    s.dirty = true;
+    s.dirty = s.remembers = true;
+    m_buffered.insert(buffer->number());
+    m_first_buffered = m_buffered.begin()->value;
 }
 
 void segment_table::pin(segment_number number) {
@@ -86,12 +95,16 @@ void segment_table::seal(segment_number number, std::uint64_t length) {
     auto& s = m_segments[{m_own, number}];
     s.sealed = true;
     s.length = length;
+    s.sealed_after = m_committed;
 }
 
-bool segment_table::stored(const ledger::segment_record& at) {
+bool segment_table::stored(const ledger::segment_record& at, bool squeezed, sequence_number complete_from) {
     const std::lock_guard lock(m_mutex);
     auto& s = m_segments[{m_own, at.number}];
     if (s.at) return false;
+    forget_overwritten(at.number, s);
+    s.squeezed = squeezed;
+    s.complete_from = complete_from;
     s.at = std::make_shared<const ledger::segment_record>(at);
     s.buffer = nullptr;
     s.sealed = true;
@@ -104,9 +117,10 @@ bool segment_table::drop_if_unneeded(segment_number number, sequence_number dura
     const std::lock_guard lock(m_mutex);
     const auto it = m_segments.find({m_own, number});
     if (it == m_segments.end()) return true;
-    const auto& s = it->second;
+    auto& s = it->second;
     // Undurable changes may still name it, and a recovery that ends between them would need its payload.
     if (!s.sealed || s.at || s.pins || s.live || s.cuts || s.emptied > durable) return false;
+    forget_overwritten(number, s);
     m_segments.erase(it);
     return true;
 }
@@ -137,8 +151,9 @@ std::vector<std::shared_ptr<segment_buffer>> segment_table::end_replay() {
     return out;
 }
 
-void segment_table::commit(const live_deltas& deltas, sequence_number at) {
+void segment_table::commit(const live_deltas& deltas, sequence_number at, const std::vector<overwritten_range>& overwritten) {
     const std::lock_guard lock(m_mutex);
+    m_committed = std::max(m_committed, at);
     for (const auto& [ref, delta] : deltas) {
         auto& s = m_segments[ref];
         s.live += static_cast<std::uint64_t>(delta.net);
@@ -146,7 +161,9 @@ void segment_table::commit(const live_deltas& deltas, sequence_number at) {
         if (delta.used && s.birth.value == 0) s.birth = at;
         if (s.live == 0) s.emptied = at;
         s.dirty = true;
+        if (delta.shared && s.remembers) forget_overwritten(ref.number, s);
     }
+    if (!overwritten.empty()) remember(overwritten, at);
 }
 
 segment_table::cut segment_table::take_cut(sequence_number at, std::size_t dead_max) {
@@ -199,6 +216,7 @@ void segment_table::take_rows(segment_number number, state& s, sequence_number a
     } else if (!s.at) {
         out.late.emplace_back(ref, row);
         ++s.cuts;
+        if (s.first_cut.value == 0) s.first_cut = at;
     }
     if (lives_elsewhere) return;
     if (!s.added) out.add.push_back({number, row.at.birth});
@@ -243,12 +261,12 @@ std::vector<segment_row> segment_table::unused_at(sequence_number at) const {
     const std::lock_guard lock(m_mutex);
     std::vector<segment_row> out;
     for (const auto& [ref, s] : m_segments) {
-        if (ref.lineage != m_own || !s.at || (s.birth.value != 0 && s.birth <= at)) continue;
+        if (ref.lineage != m_own || !s.at || (s.birth.value != 0 && s.birth <= at) || s.complete_from > at) continue;
         auto row = row_of(s, ref.number);
         row.at.birth = {};
         row.live = 0;
         row.emptied = {};
-        row.container = {};
+        row.container = s.squeezed ? ref.number : segment_number();
         row.declared = false;
         out.push_back(std::move(row));
     }

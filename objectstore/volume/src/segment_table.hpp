@@ -10,6 +10,7 @@
 
 #include <atomic>
 #include <mutex>
+#include <set>
 #include <unordered_map>
 
 namespace cess::volume {
@@ -28,7 +29,12 @@ public:
     [[nodiscard]] std::byte* at(std::uint64_t offset) noexcept { return m_data.data() + offset; }
     [[nodiscard]] byte_view view(std::uint64_t offset, std::uint64_t length) const noexcept { return {m_data.data() + offset, length}; }
 
-    // Set after the location is queued for the journal: who sees true need not journal the payload.
+    // Whether the journal needs no payload of it in an entry with which the history reaches `last`.
+    [[nodiscard]] bool stored_for(sequence_number last) const noexcept { return stored.load(std::memory_order_acquire) && complete_from <= last; }
+
+    // Set before `stored`: what it was stored without, the changes up to this one had overwritten.
+    sequence_number complete_from;
+    // Set after the location is queued for the journal.
     std::atomic<bool> stored{false};
 
 private:
@@ -52,6 +58,13 @@ struct segment_ref_hash {
 struct live_delta {
     std::int64_t net = 0;
     bool used = false;  // extents to it were made, even if the same change unmade them
+    bool shared = false;  // an extent to what was written before was made: ranges of it may be named more than once
+};
+// A range of an own segment that the head stopped naming while the segment was not stored.
+struct overwritten_range {
+    segment_number segment;
+    std::uint32_t offset = 0, length = 0;
+    sequence_number death;
 };
 using live_deltas = std::unordered_map<segment_ref, live_delta, segment_ref_hash>;
 
@@ -62,10 +75,11 @@ public:
     struct found {  // exactly one of the first two, or none if the segment is unknown
         std::shared_ptr<segment_buffer> buffer;
         location at;
-        bool packed = false;  // `at` is the container it lives in
+        bool packed = false;  // `at` is the container it lives in, maybe one of itself
     };
     [[nodiscard]] found find(const segment_ref& ref) const;
     [[nodiscard]] location record_of(const segment_ref& ref) const;  // as it was stored, wherever its bytes are now
+    [[nodiscard]] bool is_squeezed(const segment_ref& ref) const;    // and whether that is a container of itself
     // An inherited segment was found in a container; true if that was news.
     bool forward(const segment_ref& ref, ledger::segment_record container);
 
@@ -84,14 +98,20 @@ public:
     void unpin(segment_number number);
     void seal(segment_number number, std::uint64_t length);  // nothing will be placed in it any more
     // Its place is known; false if it was known before. Payload of it is needless from now on.
-    bool stored(const ledger::segment_record& at);
+    bool stored(const ledger::segment_record& at, bool squeezed, sequence_number complete_from = {});
     // Forgets a sealed segment that nobody needs and that was never stored; true if it was.
     bool drop_if_unneeded(segment_number number, sequence_number durable);
     // For replay: the buffer that takes payload of `number`, made if it is unknown; null if the segment is stored.
     [[nodiscard]] std::shared_ptr<segment_buffer> replay_buffer(segment_number number, std::uint64_t capacity);
 
     // Under the apply lock, after the change's batch is in the store.
-    void commit(const live_deltas& deltas, sequence_number at);
+    void commit(const live_deltas& deltas, sequence_number at, const std::vector<overwritten_range>& overwritten = {});
+
+    // ---- squeezing: what was overwritten while it was in a buffer (segment_squeezing.cpp)
+    // Whether it is worth telling commit() of ranges that leave the head.
+    [[nodiscard]] bool is_remembered(segment_number number) const noexcept { return number.value >= m_first_buffered.load(std::memory_order_relaxed); }
+    // What a sealed buffer may be stored without. Ends the remembering. `durable`: the history reaches it whatever happens.
+    [[nodiscard]] std::vector<overwritten_range> take_overwritten(segment_number number, sequence_number durable);
 
     // ---- checkpoints
     // The state of the table at a cut. Hundreds may wait, each naming all that the ledger does not have: in few bytes.
@@ -109,7 +129,8 @@ public:
     };
     [[nodiscard]] cut take_cut(sequence_number at, std::size_t dead_max);
     void release_cut(const cut& what);                      // its late segments need not be kept for it any more
-    // Own segments that are stored and were not in use at the cut: their locations may be in the journal before its base.
+    // Own segments that are stored and were not in use at the cut: their locations may be in the journal before its base. Not
+    // those that are complete from a later change on: their locations are behind it, with that change.
     [[nodiscard]] std::vector<segment_row> unused_at(sequence_number at) const;
     [[nodiscard]] bool is_added(segment_number number) const;
     void mark_added(const std::vector<segment_number>& numbers);
@@ -139,6 +160,7 @@ public:
         sequence_number birth;
         std::uint64_t live = 0;   // at most; ranges named twice count twice
         bool dead = false;        // and declared so
+        bool squeezed = false;    // what is left of it stands behind a table
         std::vector<segment_number> members;
     };
     [[nodiscard]] std::vector<unit> units() const;  // that may be cleaned
@@ -176,6 +198,12 @@ private:
         segment_number container;    // it lives in; then `at` is where it was
         std::vector<segment_number> members;  // that live in it
         location forwarded;          // inherited: the container it lives in, as the ledger said
+        bool squeezed = false;       // `at` is a container of it
+        bool remembers = false;      // a live buffer, of which each range is named once at most:
+        std::vector<overwritten_range> overwritten;  // those that are not named any more, as far as there was room
+        sequence_number sealed_after;  // the last change before it was sealed
+        sequence_number first_cut;   // that names parts of it
+        sequence_number complete_from;  // squeezed: what left it out
         bool in_store = false;       // a row of the store exists
         bool dirty = false;          // and differs, or does not exist
     };
@@ -187,6 +215,8 @@ private:
     [[nodiscard]] bool may_be_cleaned(const segment_ref& ref, const state& s) const;
     void take_rows(segment_number number, state& s, sequence_number at, std::size_t dead_max, cut& out);
     void forget(segment_number number);
+    void remember(const std::vector<overwritten_range>& overwritten, sequence_number at);
+    void forget_overwritten(segment_number number, state& s);
     void move_unit(segment_number old, const std::unordered_map<segment_number, bool, id_hash>& wanted, segment_number to);
 
     mutable std::mutex m_mutex;
@@ -194,6 +224,9 @@ private:
     bool m_writes = false;  // own segments move only by our own hand
     std::unordered_map<segment_ref, state, segment_ref_hash> m_segments;
     std::uint64_t m_logical = 0;
+    sequence_number m_committed;                         // the last change
+    std::set<segment_number> m_buffered;                 // that remember what is overwritten
+    std::atomic<std::uint64_t> m_first_buffered{~std::uint64_t{0}};
     std::vector<sequence_number> m_views, m_unanchored;  // ascending; the second part of the first
     std::uint64_t m_views_version = 0;
     std::atomic<std::uint64_t> m_latest_view{0};

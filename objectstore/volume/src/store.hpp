@@ -105,6 +105,7 @@ public:
 
     [[nodiscard]] rocksdb::WriteBatch& batch();
     [[nodiscard]] const live_deltas& deltas() const noexcept { return m_deltas; }
+    [[nodiscard]] const std::vector<overwritten_range>& overwritten() const noexcept { return m_overwritten; }
     [[nodiscard]] std::int64_t logical_delta() const noexcept;
     [[nodiscard]] const std::optional<snapshot_edit>& snapshot() const noexcept { return m_snapshot; }
     void publish();  // generations and hot extents; after the batch is written
@@ -156,6 +157,7 @@ private:
     };
     std::vector<row_change> m_row_changes;
     live_deltas m_deltas;
+    std::vector<overwritten_range> m_overwritten;
     std::unordered_map<blob_id, std::uint32_t> m_generations;
     std::optional<snapshot_edit> m_snapshot;
 };

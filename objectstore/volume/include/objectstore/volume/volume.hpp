@@ -156,6 +156,7 @@ struct mutations {
     bool first_payload_only = false;      // of a change that spans segments
     bool snapshot_misses_buffers = false; // what was not stored at the cut is left out of its root
     bool forget_snapshots = false;        // a dead segment is said never to have lived
+    bool squeeze_early = false;           // a segment is stored, and told of, without what a lost change overwrote
 };
 
 // What an acknowledgement promises. remote: any m miners and this machine may be lost. local: it is in a journal on this
