@@ -213,6 +213,26 @@ TEST_CASE("a call carries head and body both ways, and the server knows who call
     CHECK(equal(r.call(who)->head, r.client_key.pub().view()));
 }
 
+TEST_CASE("large requests have a connection of their own where there is a place for it") {
+    rig r;
+    real_env place(1);
+    const auto other = make_tls_caller(r.world, r.client_key, tls_limits(), r.count, &place);
+    const auto echoed = [&](caller& through, std::size_t size, lane on) {
+        request what;
+        what.method = echo;
+        what.body = pattern(size);
+        const auto got = wait(r.world, through.call(r.to(), std::move(what), r.world.now() + 10s, on));
+        return got && equal(got->body, pattern(size));
+    };
+    for (const auto size : {std::size_t{100}, std::size_t{3 * MiB}}) REQUIRE(echoed(*r.network, size, lane::bulk));
+    CHECK(r.connections() == 1);
+    for (const auto on : {lane::control, lane::bulk}) REQUIRE(echoed(*other, 100, on));
+    REQUIRE(echoed(*other, 3 * MiB, lane::control));
+    CHECK(r.connections() == 3);
+    REQUIRE(echoed(*other, 3 * MiB, lane::bulk));
+    CHECK(r.connections() == 4);
+}
+
 TEST_CASE("a refusal arrives as the error the service named, on one line") {
     rig r;
     const auto answered = r.call(refuse);

@@ -9,6 +9,10 @@
 
 #include <catch2/catch.hpp>
 
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/steady_timer.hpp>
+
 #include <atomic>
 
 using namespace cess;
@@ -77,6 +81,96 @@ awaitable<result<int>> give_an_owner_up(env& world, std::atomic<int>& n, std::at
 }
 
 }  // namespace
+
+namespace {
+
+awaitable<void> raise_flag(env& world, bool& begun, bool& ended) {
+    begun = true;
+    (void)co_await world.sleep_for(1ms);
+    ended = true;
+}
+
+awaitable<result<std::pair<bool, bool>>> begun_at_once(env& world) {
+    const auto here = co_await boost::asio::this_coro::executor;
+    task_group group(here);
+    bool begun = false, ended = false;
+    auto task = raise_flag(world, begun, ended);
+    const bool taken = group.spawn_here(here, std::move(task));
+    const std::pair<bool, bool> seen(taken && begun, ended);
+    co_await group.join();
+    if (!ended) co_return error(errc::invalid, "joined before its end");
+    group.cancel();
+    auto late = raise_flag(world, begun, ended);
+    if (group.spawn_here(here, std::move(late))) co_return error(errc::invalid, "spawned after its end");
+    co_return seen;
+}
+
+struct keep_resumption {
+    resumption<result<int>>* into;
+    std::atomic<bool>* kept;
+    void operator()(resumption<result<int>> r) {
+        *into = std::move(r);
+        *kept = true;
+    }
+};
+
+awaitable<void> wait_for_it(keep_resumption start, std::thread::id& where) {
+    auto op = suspend<result<int>>(std::move(start));
+    (void)co_await std::move(op);
+    where = std::this_thread::get_id();
+}
+
+// Ends the wait of a coroutine of `there`: whether it has gone on, on this thread, when the call returns.
+awaitable<result<bool>> goes_on_inside(boost::asio::any_io_executor there) {
+    task_group group(there);
+    resumption<result<int>> waiting;
+    std::atomic<bool> kept = false;
+    std::thread::id where;
+    const keep_resumption start{&waiting, &kept};
+    auto task = wait_for_it(start, where);
+    const bool same = there == co_await boost::asio::this_coro::executor;
+    same ? group.spawn_here(there, std::move(task)) : group.spawn(std::move(task));
+    while (!kept) std::this_thread::yield();
+    waiting.at_once(1);
+    const bool inside = same && where == std::this_thread::get_id();
+    co_await group.join();
+    if (!same && where == std::this_thread::get_id()) co_return error(errc::invalid, "on the wrong thread");
+    co_return inside;
+}
+
+// Suspended for ever on one executor, with a timer of another.
+awaitable<void> hold_timer_of(boost::asio::any_io_executor other, std::atomic<int>& n) {
+    alive here(n);
+    boost::asio::steady_timer foreign(other, 1h);
+    co_await foreign.async_wait(boost::asio::use_awaitable);
+}
+
+}  // namespace
+
+TEST_CASE("an env that goes drops what is suspended, also if it holds another thread's timer") {
+    std::atomic<int> n = 0;
+    {
+        real_env world(3);
+        for (int i = 0; i < 9; ++i) {  // each thread's coroutines hold timers of each
+            const auto on = world.executor();
+            for (int skip = i / 3; skip > 0; --skip) (void)world.executor();
+            boost::asio::co_spawn(on, hold_timer_of(world.executor(), n), boost::asio::detached);
+        }
+        while (n < 9) std::this_thread::yield();
+    }
+    CHECK(n == 0);
+}
+
+TEST_CASE("a task spawned here has begun, and ends like any other") {
+    real_env world(1);
+    CHECK(wait(world, begun_at_once(world)).value() == std::pair(true, false));
+}
+
+TEST_CASE("a wait ended at once goes on inside the call on its own thread, and on its own thread only") {
+    real_env one(1), other(1);
+    CHECK(wait(one, goes_on_inside(one.executor())).value());
+    CHECK_FALSE(wait(one, goes_on_inside(other.executor())).value());
+}
 
 TEST_CASE("waiting from a thread gives the coroutine's result or its error") {
     real_env world(2);

@@ -1,9 +1,8 @@
 #include "link.hpp"
 
-#include <boost/asio/bind_executor.hpp>
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 
 #include <algorithm>
@@ -58,6 +57,8 @@ link::link(socket_type socket, SSL_CTX* context, tls_side side, const tls_limits
     : m_socket(std::move(socket)), m_tls(context, side), m_limits(limits), m_count_owner(std::move(count)), m_count(*m_count_owner), m_watch(m_socket.get_executor()),
       m_opened(now()), m_active(m_opened) {
     keep_alive(m_socket);
+    boost::system::error_code ignored;
+    m_socket.non_blocking(true, ignored);  // for flush()
     m_count.connections.add(1);
 }
 
@@ -98,8 +99,8 @@ void link::start(std::shared_ptr<link_events> to) {
     if (m_closed) return to->on_closed(m_why);
     m_events = std::move(to);
     m_active = now();
-    asio::co_spawn(m_socket.get_executor(), read_loop(shared_from_this()), asio::detached);
     flush_soon();
+    read_on();
 }
 
 void link::close(const error& why) {
@@ -111,7 +112,6 @@ void link::close(const error& why) {
     m_socket.close(ignored);
     m_queue.clear();
     m_staged.clear();
-    room_made();
     if (auto events = std::exchange(m_events, nullptr)) events->on_closed(why);
 }
 
@@ -157,44 +157,46 @@ awaitable<result<void>> link::receive() {
     const auto space = m_tls.input_space();
     auto op = m_socket.async_read_some(asio::buffer(space.data(), space.size()), asio::redirect_error(asio::use_awaitable, failed));
     const auto n = co_await std::move(op);
-    if (m_closed) co_return m_why;
-    if (failed == asio::error::eof) co_return error(errc::unavailable, "connection closed by the peer");
-    if (failed) co_return error(errc::unavailable, "receive: " + failed.message());
+    co_return received(failed, n);
+}
+
+result<void> link::received(boost::system::error_code failed, std::size_t n) {
+    if (m_closed) return m_why;
+    if (failed == asio::error::eof) return error(errc::unavailable, "connection closed by the peer");
+    if (failed) return error(errc::unavailable, "receive: " + failed.message());
     m_tls.input_added(n);
     m_count.bytes_in.add(n);
     m_active = now();
-    co_return result<void>();
+    return {};
 }
 
-struct room_wait {
-    resumption<result<void>>* into;
-    void operator()(resumption<result<void>> r) { *into = std::move(r); }
-};
-
-awaitable<void> link::read_loop(std::shared_ptr<link> self) {
-    if (m_closed) co_return;  // between start() and here: there is nobody to hand frames to
-    for (;;) {
-        auto step = read_step();
-        if (!m_tls.output().empty()) flush_soon();
-        if (step && m_tls.output().size() > unasked_output_max) step = error(errc::protocol, "TLS chatter");
-        if (m_closed) co_return;
-        if (step && *step) {
-            // A frame's header is there, and its owner has no room for the rest now.
-            m_frame_began = time_point{};
-            auto op = suspend<result<void>>(room_wait{&m_waiting_for_room});
-            (void)co_await std::move(op);
-            if (m_closed) co_return;
-            m_frame_began = now();
-            continue;
-        }
-        if (!step) co_return close_broken(step.error());
-        auto in = co_await receive();
-        if (!in) co_return close(in.error());
+// Takes in what is there, then waits for more, or for room.
+void link::read_on() {
+    auto step = read_step();
+    if (!m_tls.output().empty()) flush_soon();
+    if (step && m_tls.output().size() > unasked_output_max) step = error(errc::protocol, "TLS chatter");
+    if (m_closed) return;
+    if (!step) return close_broken(step.error());
+    if (*step) {
+        m_frame_began = time_point{};
+        m_waits_for_room = true;
+        return;
     }
+    const auto space = m_tls.input_space();
+    m_socket.async_read_some(asio::buffer(space.data(), space.size()), [self = shared_from_this()](boost::system::error_code failed, std::size_t n) {
+        auto in = self->received(failed, n);
+        if (!in) return self->close(in.error());
+        self->read_on();
+    });
 }
 
 void link::room_made() {
-    if (m_waiting_for_room) m_waiting_for_room(result<void>());
+    if (!std::exchange(m_waits_for_room, false)) return;
+    asio::post(m_socket.get_executor(), [self = shared_from_this()] {
+        if (self->m_closed) return;
+        self->m_frame_began = now();
+        self->read_on();
+    });
 }
 
 // True when `part`, of which m_got bytes are there, is full.
@@ -315,8 +317,12 @@ void link::flush() {
     m_on_wire.swap(m_tls.output());
     m_sending = true;
     m_send_began = now();
-    auto handler = [self = shared_from_this()](boost::system::error_code failed, std::size_t n) { self->sent(failed, n); };
-    asio::async_write(m_socket, asio::buffer(m_on_wire.data(), m_on_wire.size()), asio::bind_executor(m_socket.get_executor(), std::move(handler)));
+    boost::system::error_code failed;
+    const auto n = m_socket.write_some(asio::buffer(m_on_wire.data(), m_on_wire.size()), failed);  // mostly the kernel takes all
+    const bool full = !failed || failed == asio::error::would_block;
+    if (!full || n == m_on_wire.size()) return sent(failed, n);
+    const auto rest = asio::buffer(m_on_wire.data() + n, m_on_wire.size() - n);
+    asio::async_write(m_socket, rest, [self = shared_from_this(), n](boost::system::error_code bad, std::size_t more) { self->sent(bad, n + more); });
 }
 
 void link::sent(boost::system::error_code failed, std::size_t n) {
@@ -328,7 +334,7 @@ void link::sent(boost::system::error_code failed, std::size_t n) {
     m_active = now();
     for (const auto& [id, payload] : std::exchange(m_leaving, {}))
         if (m_events) m_events->on_written(id, payload);
-    flush();
+    if (!m_queue.empty() || !m_tls.output().empty()) flush_soon();  // by post: what else is ready here has its turn
 }
 
 }  // namespace cess::net

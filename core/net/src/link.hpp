@@ -9,7 +9,7 @@
 #include "tls_engine.hpp"
 
 #include <core/base/metrics.hpp>
-#include <core/net/suspend.hpp>
+#include <core/net/env.hpp>
 #include <core/net/tls_transport.hpp>
 
 #include <boost/asio/ip/tcp.hpp>
@@ -72,9 +72,10 @@ private:
     };
     enum class reading { header, room, head, body };
 
-    awaitable<void> read_loop(std::shared_ptr<link> self);
-    awaitable<result<void>> receive();
-    awaitable<result<void>> send_output();  // during the handshake only
+    awaitable<result<void>> receive();      // these two during the handshake only
+    awaitable<result<void>> send_output();
+    [[nodiscard]] result<void> received(boost::system::error_code failed, std::size_t n);
+    void read_on();
     [[nodiscard]] result<bool> read_step();
     [[nodiscard]] result<bool> fill(byte_span part);
     void frame_done();
@@ -101,7 +102,7 @@ private:
     raw_header m_raw;
     frame m_frame;
     std::size_t m_got = 0;
-    resumption<result<void>> m_waiting_for_room;
+    bool m_waits_for_room = false;
 
     std::deque<outgoing> m_queue;
     bytes m_staged;   // plain bytes of small frames, up to one TLS record

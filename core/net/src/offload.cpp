@@ -15,12 +15,14 @@ result<void> worker_pool::submit(std::unique_ptr<task>& work) {
         if (!m_inline) {
             if (m_queue.size() >= m_queue_max) return error(errc::exhausted, "worker pool's queue is full");
             m_queue.push_back(std::move(work));
-            m_wake.notify_one();
-            return {};
         }
     }
-    auto now = std::move(work);
-    now->run();
+    if (m_inline) {
+        const auto now = std::move(work);
+        now->run();
+    } else {
+        m_wake.notify_one();  // without the lock, for which the woken thread would only wait again
+    }
     return {};
 }
 

@@ -3,14 +3,15 @@
 
 #include <core/base/log.hpp>
 
+#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/strand.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
 #include <pthread.h>
+#include <algorithm>
 #include <csignal>
 #include <cstdlib>
 #include <thread>
@@ -32,34 +33,43 @@ void require_blocking_allowed() noexcept {
 }
 }  // namespace detail
 
-struct real_env::state {
-    explicit state(unsigned n) : context(static_cast<int>(n)), work(context.get_executor()) {}
-    asio::io_context context;
-    asio::executor_work_guard<asio::io_context::executor_type> work;
-    std::vector<std::thread> threads;
+// One thread and what runs on it. Its own context, not a share of one: threads that share a context wake each other for
+// every event, and lock for every post.
+struct real_env::loop final : asio::io_context {
+    loop() : asio::io_context(1), work(get_executor()) {}
+    using asio::execution_context::shutdown;
+    asio::executor_work_guard<executor_type> work;
+    std::thread thread;
 };
 
-real_env::real_env(unsigned threads) : m_state(std::make_unique<state>(threads == 0 ? 1 : threads)) {
-    for (unsigned i = 0; i < (threads == 0 ? 1 : threads); ++i) {
-        m_state->threads.emplace_back([s = m_state.get()] {
-            // Signals belong to the program's own threads.
-            sigset_t all;
-            sigfillset(&all);
-            pthread_sigmask(SIG_BLOCK, &all, nullptr);
-            pthread_setname_np(pthread_self(), "cess-net");
-            runs_coroutines = true;
-            s->context.run();
-        });
-    }
+void real_env::run(loop& on) {
+    // Signals belong to the program's own threads.
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, nullptr);
+    pthread_setname_np(pthread_self(), "cess-net");
+    runs_coroutines = true;
+    on.run();
+}
+
+real_env::real_env(unsigned threads) {
+    for (unsigned i = 0; i < std::max(threads, 1U); ++i) m_loops.push_back(std::make_unique<loop>());
+    for (auto& each : m_loops) each->thread = std::thread([on = each.get()] { run(*on); });
 }
 
 real_env::~real_env() {
-    m_state->work.reset();
-    m_state->context.stop();
-    for (auto& t : m_state->threads) t.join();
+    for (auto& each : m_loops) {
+        each->work.reset();
+        each->stop();
+    }
+    for (auto& each : m_loops) each->thread.join();
+    // What is suspended on one may hold timers and sockets of another: all is dropped before the first context goes, and
+    // once more what those drops posted.
+    for (int round = 0; round < 2; ++round)
+        for (auto& each : m_loops) each->shutdown();
 }
 
-asio::any_io_executor real_env::executor() { return asio::make_strand(m_state->context.get_executor()); }
+asio::any_io_executor real_env::executor() { return m_loops[m_next++ % m_loops.size()]->get_executor(); }
 
 awaitable<result<void>> real_env::sleep_until(time_point when) {
     asio::steady_timer timer(co_await asio::this_coro::executor, when);

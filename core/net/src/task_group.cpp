@@ -12,10 +12,28 @@
 
 #include <list>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 namespace cess::net {
 namespace asio = boost::asio;
+
+namespace {
+
+std::exception_ptr unless_cancelled(std::exception_ptr thrown) {
+    if (!thrown) return nullptr;
+    try {
+        std::rethrow_exception(thrown);
+    } catch (const boost::system::system_error& e) {
+        if (e.code() == asio::error::operation_aborted) return nullptr;
+        log::error("net", "a task ended with an exception: {}", e.what());
+    } catch (const std::exception& e) {
+        log::error("net", "a task ended with an exception: {}", e.what());
+    }
+    return thrown;
+}
+
+}  // namespace
 
 struct task_group::state : std::enable_shared_from_this<state> {
     struct task {
@@ -33,6 +51,20 @@ struct task_group::state : std::enable_shared_from_this<state> {
     bool is_stopping() {
         std::lock_guard lock(mutex);
         return stopping;
+    }
+    // No place once the group is stopping.
+    std::optional<place> enter(asio::any_io_executor on) {
+        auto entry = std::make_shared<task>();
+        entry->executor = std::move(on);
+        std::lock_guard lock(mutex);
+        if (stopping) return std::nullopt;
+        return tasks.insert(tasks.end(), std::move(entry));
+    }
+    // REQUIRES: on the task's executor
+    void start(place at, awaitable<void> what) {
+        auto entry = *at;
+        auto done = [s = shared_from_this(), at](std::exception_ptr thrown) { s->ended(at, unless_cancelled(std::move(thrown))); };
+        asio::co_spawn(entry->executor, std::move(what), asio::bind_cancellation_slot(entry->signal.slot(), std::move(done)));
     }
     void cancel() {
         std::lock_guard lock(mutex);
@@ -62,19 +94,6 @@ struct task_group::state : std::enable_shared_from_this<state> {
 
 namespace {
 
-std::exception_ptr unless_cancelled(std::exception_ptr thrown) {
-    if (!thrown) return nullptr;
-    try {
-        std::rethrow_exception(thrown);
-    } catch (const boost::system::system_error& e) {
-        if (e.code() == asio::error::operation_aborted) return nullptr;
-        log::error("net", "a task ended with an exception: {}", e.what());
-    } catch (const std::exception& e) {
-        log::error("net", "a task ended with an exception: {}", e.what());
-    }
-    return thrown;
-}
-
 struct joining {
     std::shared_ptr<task_group::state> on;
     void operator()(resumption<result<void>> done) { on->join(std::move(done)); }
@@ -88,23 +107,25 @@ task_group::~task_group() { cancel(); }
 bool task_group::spawn(awaitable<void> task) { return spawn_on(m_executor, std::move(task)); }
 
 bool task_group::spawn_on(asio::any_io_executor on, awaitable<void> what) {
-    auto entry = std::make_shared<state::task>();
-    entry->executor = on;
-    std::lock_guard lock(m_state->mutex);
-    if (m_state->stopping) return false;
-    const auto at = m_state->tasks.insert(m_state->tasks.end(), entry);
+    const auto at = m_state->enter(on);
+    if (!at) return false;
     // By post, since co_spawn may start a task on the spot, and so that no cancellation comes before it has started.
-    asio::post(on, [s = m_state, at, entry, what = std::move(what)]() mutable {
+    asio::post(on, [s = m_state, at = *at, what = std::move(what)]() mutable {
         if (s->is_stopping()) {
             // Its owner may have been cancelled before it came to join(), and be gone: nothing that it lent may be touched.
             { const auto dropped = std::move(what); }
             return s->ended(at, nullptr);
         }
-        asio::co_spawn(entry->executor, std::move(what), asio::bind_cancellation_slot(entry->signal.slot(), [s, at](std::exception_ptr thrown) {
-            s->ended(at, unless_cancelled(std::move(thrown)));
-        }));
+        s->start(at, std::move(what));
     });
     return true;
+}
+
+// A cancellation is posted to `on`, and so comes after the start.
+bool task_group::spawn_here(asio::any_io_executor on, awaitable<void> what) {
+    const auto at = m_state->enter(std::move(on));
+    if (at) m_state->start(*at, std::move(what));
+    return at.has_value();
 }
 
 void task_group::cancel() { m_state->cancel(); }

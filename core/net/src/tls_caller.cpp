@@ -2,10 +2,12 @@
 #include "link.hpp"
 
 #include <core/base/log.hpp>
+#include <core/net/suspend.hpp>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/connect.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/dispatch.hpp>
 #include <boost/asio/redirect_error.hpp>
 
 #include <atomic>
@@ -24,15 +26,15 @@ namespace {
 
 constexpr duration backoff_first = std::chrono::milliseconds(50);
 constexpr duration backoff_max = std::chrono::seconds(2);
+constexpr std::size_t large_body = 64 * KiB;
 constexpr std::size_t channels_max = 4096;  // idle ones are forgotten past it
 
 // What channels and links share. Its end is the end of the last of them, for which the caller's destructor waits.
 struct shared {
-    shared(env& w, tls_limits l, metrics& in)
-        : world(w), limits(l), count(in, "client"),
+    shared(tls_limits l, metrics& in)
+        : limits(l), count(in, "client"),
           late(in.make_counter("cess_rpc_late_replies_total", "Replies that came after their caller had given up.")) {}
     ~shared() { gone.set_value(); }
-    env& world;
     const tls_limits limits;
     link_counts count;
     counter& late;
@@ -42,7 +44,7 @@ struct shared {
 
 class channel final : public link_events, public std::enable_shared_from_this<channel> {
 public:
-    channel(std::shared_ptr<shared> all, peer to);
+    channel(std::shared_ptr<shared> all, asio::any_io_executor on, peer to);
 
     // From any thread.
     void start(request what, time_point deadline, resumption<result<reply>> done);
@@ -61,6 +63,7 @@ private:
         time_point deadline;
     };
     void begin(std::uint64_t id, request what, time_point deadline, resumption<result<reply>> done);
+    [[nodiscard]] resumption<result<reply>> take(std::uint64_t id);  // empty if nobody waits any more
     void finish(std::uint64_t id, result<reply> with);
     void give_up(std::uint64_t id, errc code, const char* why);
     void fail_all(const error& why);
@@ -91,8 +94,8 @@ private:
     error m_last_failure;
 };
 
-channel::channel(std::shared_ptr<shared> all, peer to)
-    : m_all(std::move(all)), m_to(std::move(to)), m_strand(m_all->world.executor()), m_timer(m_strand) {}
+channel::channel(std::shared_ptr<shared> all, asio::any_io_executor on, peer to)
+    : m_all(std::move(all)), m_to(std::move(to)), m_strand(std::move(on)), m_timer(m_strand) {}
 
 void channel::start(request what, time_point deadline, resumption<result<reply>> done) {
     const auto id = ++m_ids;
@@ -100,7 +103,7 @@ void channel::start(request what, time_point deadline, resumption<result<reply>>
         auto self = weak.lock();
         if (self) asio::post(self->m_strand, [self, id] { self->give_up(id, errc::canceled, "call given up"); });
     });
-    asio::post(m_strand, [self = shared_from_this(), id, what = std::move(what), deadline, done = std::move(done)]() mutable {
+    asio::dispatch(m_strand, [self = shared_from_this(), id, what = std::move(what), deadline, done = std::move(done)]() mutable {
         self->begin(id, std::move(what), deadline, std::move(done));
     });
 }
@@ -126,14 +129,18 @@ void channel::begin(std::uint64_t id, request what, time_point deadline, resumpt
     asio::co_spawn(m_strand, connect(shared_from_this()), asio::detached);
 }
 
-void channel::finish(std::uint64_t id, result<reply> with) {
+resumption<result<reply>> channel::take(std::uint64_t id) {
     const auto at = m_pending.find(id);
-    if (at == m_pending.end()) return m_all->late.add();
+    if (at == m_pending.end()) return {};
     auto done = std::move(at->second.done);
     m_deadlines.erase({at->second.deadline, id});
     m_pending.erase(at);
     m_unused = m_pending.empty();
-    done(std::move(with));
+    return done;
+}
+
+void channel::finish(std::uint64_t id, result<reply> with) {
+    if (auto done = take(id)) done(std::move(with));
 }
 
 void channel::give_up(std::uint64_t id, errc code, const char* why) {
@@ -264,7 +271,9 @@ void channel::on_frame(frame f) {
         m_all->count.refused_malformed.add();
         return m_link->close(error(errc::protocol, "the server sent a request"));
     }
-    finish(id, open_reply(std::move(f)));
+    auto done = take(id);
+    if (!done) return m_all->late.add();
+    done.at_once(open_reply(std::move(f)));
 }
 
 void channel::on_closed(const error& why) {
@@ -294,7 +303,8 @@ struct calling {
 
 class tls_caller final : public caller {
 public:
-    tls_caller(env& world, tls_limits limits, metrics& count) : m_all(std::make_shared<shared>(world, limits, count)) {}
+    tls_caller(env& world, tls_limits limits, metrics& count, env* large)
+        : m_all(std::make_shared<shared>(limits, count)), m_world(world), m_large(large) {}
 
     // Waits until the last connection is closed, so that env and metrics may go.
     ~tls_caller() override {
@@ -312,21 +322,23 @@ public:
 
     awaitable<result<reply>> call(peer to, request what, time_point deadline, lane on) override {
         if (what.head.size() > head_size_max || what.body.size() > body_size_max) co_return error(errc::too_large, "request");
-        auto through = find(to, on);
+        const bool large = m_large != nullptr && on == lane::bulk && what.body.size() >= large_body;
+        auto through = find(to, on, large);
         calling start{std::move(through), std::move(what), deadline};
         auto op = suspend<result<reply>>(std::move(start));
         co_return co_await std::move(op);
     }
 
 private:
-    using channel_key = std::tuple<node_id, std::string, lane>;
+    using channel_key = std::tuple<node_id, std::string, lane, bool>;  // true: for large requests
 
-    std::shared_ptr<channel> find(const peer& to, lane on) {
+    std::shared_ptr<channel> find(const peer& to, lane on, bool large) {
         std::lock_guard lock(m_mutex);
-        channel_key key(to.id, to.address, on);
+        channel_key key(to.id, to.address, on, large);
         if (const auto at = m_channels.find(key); at != m_channels.end()) return at->second;
         if (m_channels.size() >= channels_max) forget_unused();
-        return m_channels.emplace(std::move(key), std::make_shared<channel>(m_all, to)).first->second;
+        auto made = std::make_shared<channel>(m_all, (large ? *m_large : m_world).executor(), to);
+        return m_channels.emplace(std::move(key), std::move(made)).first->second;
     }
     void forget_unused() {
         std::erase_if(m_channels, [](const auto& entry) {
@@ -337,14 +349,16 @@ private:
     }
 
     std::shared_ptr<shared> m_all;
+    env& m_world;
+    env* const m_large;  // or null
     std::mutex m_mutex;
     std::map<channel_key, std::shared_ptr<channel>> m_channels;
 };
 
 }  // namespace
 
-std::unique_ptr<caller> make_tls_caller(env& world, const crypto::signing_key& identity, tls_limits limits, metrics& count) {
-    auto made = std::make_unique<tls_caller>(world, limits, count);
+std::unique_ptr<caller> make_tls_caller(env& world, const crypto::signing_key& identity, tls_limits limits, metrics& count, env* large) {
+    auto made = std::make_unique<tls_caller>(world, limits, count, large);
     if (auto ready = made->prepare(identity); !ready) throw_exception_from_error(ready.error(), BOOST_CURRENT_LOCATION);
     return made;
 }

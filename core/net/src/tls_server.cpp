@@ -58,7 +58,7 @@ public:
 
     // Coroutines start later than they are called: whoever runs them hands them their object.
     awaitable<void> open(std::shared_ptr<connection> self, tcp::socket socket);
-    void reply_to(std::uint64_t id, reply what);  // from any thread
+    void reply_to(std::uint64_t id, reply what);  // from any thread, later
     void wake();                                  // from any thread: bytes may be free
     void finish_up();                             // from any thread: reads nothing more, closes when all is answered
     void close(const error& why);                 // from any thread
@@ -199,7 +199,7 @@ void connection::on_frame(frame f) {
     what.body = std::move(f.body);
     if (m_running.size() - m_refusals > m_hall->limits.requests_in_flight_max) return refuse(id);
     auto task = serve(shared_from_this(), id, std::move(what));
-    if (!m_hall->requests.spawn_on(m_hall->world.executor(), std::move(task))) refuse(id);
+    if (!m_hall->requests.spawn_here(m_strand, std::move(task))) refuse(id);
 }
 
 void connection::refuse(std::uint64_t id) {
@@ -221,7 +221,9 @@ awaitable<void> connection::serve(std::shared_ptr<connection> self, std::uint64_
         std::shared_ptr<connection> to;
         std::uint64_t id;
         reply with = reply::of(error(errc::unavailable, "the node is stopping"));
-        ~answer() { to->reply_to(id, std::move(with)); }
+        ~answer() {
+            if (to) to->reply_to(id, std::move(with));
+        }
     };
     answer out;
     out.to = self;
@@ -235,6 +237,7 @@ awaitable<void> connection::serve(std::shared_ptr<connection> self, std::uint64_
     } catch (const std::exception& why) {
         out.with = broken_service(why);
     }
+    std::exchange(out.to, nullptr)->send_reply(reply_frame(id, std::move(out.with)));
 }
 
 void connection::reply_to(std::uint64_t id, reply what) {
@@ -384,7 +387,7 @@ private:
 
     awaitable<void> accept_loop() {
         for (;;) {
-            // Each connection is a strand of its own.
+            // Each connection stays on one executor.
             tcp::socket socket(m_hall->world.executor());
             boost::system::error_code bad;
             auto op = m_acceptor.async_accept(socket, asio::redirect_error(asio::use_awaitable, bad));

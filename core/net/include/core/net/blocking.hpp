@@ -20,7 +20,7 @@ void require_blocking_allowed() noexcept;  // aborts, naming the mistake, on an 
 [[nodiscard]] error error_of(std::exception_ptr thrown);  // operation_aborted → errc::canceled, others rethrown
 }  // namespace detail
 
-// Runs `op` on a strand of the env and blocks this thread until it ends. The operation carries its own deadline.
+// Runs `op` on an executor of the env and blocks this thread until it ends. The operation carries its own deadline.
 template <class T>
 result<T> wait(env& world, awaitable<result<T>> op) {
     detail::require_blocking_allowed();

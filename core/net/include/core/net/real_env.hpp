@@ -3,7 +3,9 @@
 
 #include <core/net/env.hpp>
 
+#include <atomic>
 #include <memory>
+#include <vector>
 
 namespace cess::net {
 
@@ -17,14 +19,17 @@ public:
     [[nodiscard]] time_point now() const override { return std::chrono::steady_clock::now(); }
     [[nodiscard]] std::chrono::system_clock::time_point wall_now() const override { return std::chrono::system_clock::now(); }
     [[nodiscard]] random_source& random() override { return m_random; }
-    // A new strand each call: coroutines spawned on it never run at the same time.
+    // One of its threads, the next each call: coroutines spawned on it never run at the same time.
     [[nodiscard]] boost::asio::any_io_executor executor() override;
     awaitable<result<void>> sleep_until(time_point when) override;
 
 private:
-    struct state;
+    struct loop;
+    static void run(loop& on);
+
     system_random m_random;
-    std::unique_ptr<state> m_state;
+    std::vector<std::unique_ptr<loop>> m_loops;
+    std::atomic<std::size_t> m_next{0};
 };
 
 }  // namespace cess::net

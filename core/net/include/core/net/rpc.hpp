@@ -57,7 +57,7 @@ public:
     virtual awaitable<result<reply>> call(peer to, request what, time_point deadline, lane on) = 0;
 };
 
-// The serving side. Called on the server's executor, for several requests at once; `from` is authenticated.
+// The serving side. Called on the connection's executor, for several requests at once; `from` is authenticated.
 class service {
 public:
     virtual ~service() = default;

@@ -4,8 +4,8 @@
 //     auto answered = co_await std::move(op);
 //
 // `start(resumption<T>)` runs at once on the awaiting coroutine's thread and keeps the resumption; whoever calls it,
-// once, from any thread, ends the wait with a value, and the coroutine goes on on its own executor (always by post,
-// never inside the call). A resumption that dies uncalled destroys the coroutine, as Asio does with its handlers.
+// once, from any thread, ends the wait with a value, and the coroutine goes on on its own executor (by post, never inside
+// the call, unless that is asked for). A resumption that dies uncalled destroys the coroutine, as Asio does with its handlers.
 #pragma once
 
 #include <core/net/env.hpp>
@@ -13,6 +13,7 @@
 #include <boost/asio/associated_cancellation_slot.hpp>
 #include <boost/asio/associated_executor.hpp>
 #include <boost/asio/async_result.hpp>
+#include <boost/asio/dispatch.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -32,6 +33,12 @@ public:
         auto waiting = std::move(m_waiting);
         waiting->resume(std::move(value));
     }
+    // The same, but on the coroutine's executor it goes on inside the call.
+    // REQUIRES: no lock is held, and nothing after the call relies on what the coroutine may touch
+    void at_once(T value) {
+        auto waiting = std::move(m_waiting);
+        waiting->resume_at_once(std::move(value));
+    }
     // Called on the coroutine's executor when it is cancelled; the resumption must still be called, soon. May be
     // called after the wait has ended, so `f` looks its wait up and holds weak references only.
     // REQUIRES: called inside `start`, before the resumption is handed to another thread.
@@ -48,6 +55,7 @@ private:
     struct waiting_base {
         virtual ~waiting_base() = default;
         virtual void resume(T value) = 0;
+        virtual void resume_at_once(T value) = 0;
         virtual void on_cancel(std::function<void()> f) = 0;
     };
     template <class Handler>
@@ -55,6 +63,9 @@ private:
         explicit waiting_with(Handler h) : handler(std::move(h)), work(boost::asio::get_associated_executor(handler)) {}
         void resume(T value) override {
             boost::asio::post(work.get_executor(), [h = std::move(handler), v = std::move(value)]() mutable { std::move(h)(std::move(v)); });
+        }
+        void resume_at_once(T value) override {
+            boost::asio::dispatch(work.get_executor(), [h = std::move(handler), v = std::move(value)]() mutable { std::move(h)(std::move(v)); });
         }
         void on_cancel(std::function<void()> f) override {
             auto slot = boost::asio::get_associated_cancellation_slot(handler);

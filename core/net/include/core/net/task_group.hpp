@@ -24,6 +24,8 @@ public:
     // by then never does; its frame is freed.
     bool spawn(awaitable<void> task);
     bool spawn_on(boost::asio::any_io_executor on, awaitable<void> task);
+    // The same, but the task runs up to its first wait inside the call. REQUIRES: called on `on`
+    bool spawn_here(boost::asio::any_io_executor on, awaitable<void> task);
 
     void cancel();            // refuses and cancels, waits for nothing
     awaitable<void> join();   // waits until no task runs; a cancelled joiner cancels the group and still waits

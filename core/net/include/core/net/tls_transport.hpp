@@ -23,8 +23,8 @@ struct tls_limits {
     duration idle_yield = std::chrono::seconds(5);      // when a server's connections are all taken, one idle for so long gives way
 };
 
-// Accepts connections and hands every request to `to`. Lives on env's executor (its io_context may have several
-// threads; each connection is a strand). stop() refuses new requests, waits for those running up to a deadline,
+// Accepts connections and hands every request to `to`. Lives on env's executors (each connection on one of them, where
+// its requests are served). stop() refuses new requests, waits for those running up to a deadline,
 // and closes; it must be called before destruction.
 class tls_server {
 public:
@@ -38,8 +38,10 @@ public:
     virtual awaitable<void> stop(duration grace) = 0;
 };
 
-// Connects on demand, one connection a (peer, lane), reconnecting with backoff (calls made meanwhile fail at once).
+// Connects on demand, one connection a (peer, lane), reconnecting with backoff (calls made meanwhile fail at once). With
+// `large`, requests of lane::bulk with a body of 64 KiB or more have connections of their own, which run there: small
+// requests then wait neither behind them nor for their encryption.
 // Destroy it before env and metrics and on no executor thread: the destructor waits until its connections are gone.
-[[nodiscard]] std::unique_ptr<caller> make_tls_caller(env& world, const crypto::signing_key& identity, tls_limits limits, metrics& count);
+[[nodiscard]] std::unique_ptr<caller> make_tls_caller(env& world, const crypto::signing_key& identity, tls_limits limits, metrics& count, env* large = nullptr);
 
 }  // namespace cess::net
