@@ -9,7 +9,8 @@
 namespace cess::client {
 namespace {
 
-constexpr unsigned network_threads = 2;
+constexpr unsigned network_threads = 1;  // one request passes through many hands: on one thread without waking another
+constexpr unsigned large_request_threads = 2;
 constexpr net::duration stop_grace = std::chrono::seconds(2);
 constexpr auto owner_poll = std::chrono::milliseconds(50);
 
@@ -41,8 +42,8 @@ result<std::unique_ptr<runtime>> runtime::start(config with, std::uint64_t memor
 }
 
 runtime_implementation::runtime_implementation(config with, chain::account who)
-    : m_config(std::move(with)), m_account(std::move(who)), m_world(network_threads), m_identity(crypto::signing_key::generate(m_world.random())),
-      m_budget(m_config.memory), m_network(net::make_tls_caller(m_world, m_identity, net::tls_limits(), m_count)),
+    : m_config(std::move(with)), m_account(std::move(who)), m_world(network_threads), m_large_requests(large_request_threads), m_identity(crypto::signing_key::generate(m_world.random())),
+      m_budget(m_config.memory), m_network(net::make_tls_caller(m_world, m_identity, net::tls_limits(), m_count, &m_large_requests)),
       m_ledger(chain::make_client(m_world, *m_network, m_config.network)), m_disk_tier(m_config, m_budget, m_account),
       m_cache(cache::make_memory_cache(m_budget.cache() - m_disk_tier.memory(), m_count)),
       m_layer(::cess::layer::make_layer(for_layer(m_world, *m_network, *m_ledger, m_cache, m_count, m_config.limits, m_budget.ahead()))),

@@ -88,6 +88,7 @@ private:
     const chain::account m_account;
     metrics m_count;
     mutable net::real_env m_world;
+    net::real_env m_large_requests;  // segments on their way to miners
     const crypto::signing_key m_identity;  // ephemeral: TLS identity and session key of this process
     memory_budget m_budget;
     std::unique_ptr<net::caller> m_network;
