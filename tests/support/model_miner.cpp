@@ -154,7 +154,7 @@ net::awaitable<net::reply> model_miner::append(node_id from, net::request reques
     }
     if (j.started && asked->first == j.end()) {
         if (j.chain() != asked->previous) co_return net::reply::of(error(errc::conflict, "another chain"));
-        g.body = std::move(request.body);
+        g.body = std::move(request.body).take();
         j.groups.push_back(std::move(g));
     }
     auto slept = co_await m_world.sleep_for(m_world.between(broken.sync_min, broken.sync_max));

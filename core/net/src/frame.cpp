@@ -61,7 +61,7 @@ result<frame_header> read_header(const raw_header& raw) {
 namespace {
 frame sized(frame f) {
     f.header.head_size = static_cast<std::uint32_t>(f.head.size());
-    f.header.body_size = static_cast<std::uint32_t>(f.body.size());
+    f.header.body_size = static_cast<std::uint32_t>(f.bulk().size());
     return f;
 }
 }  // namespace
@@ -71,7 +71,7 @@ frame request_frame(std::uint64_t id, request what) {
     f.header.code = what.method;
     f.header.id = id;
     f.head = std::move(what.head);
-    f.body = std::move(what.body);
+    f.asked = std::move(what.body);
     return sized(std::move(f));
 }
 

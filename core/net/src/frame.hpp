@@ -4,6 +4,7 @@
 #include <core/net/rpc.hpp>
 
 #include <array>
+#include <optional>
 
 namespace cess::net {
 
@@ -23,7 +24,9 @@ struct frame {
     frame_header header;
     bytes head;
     bytes body;
-    [[nodiscard]] std::size_t payload() const noexcept { return head.size() + body.size(); }
+    std::optional<request_body> asked;  // of a request that goes out, instead of `body`
+    [[nodiscard]] byte_view bulk() const noexcept { return asked ? byte_view(*asked) : byte_view(body); }
+    [[nodiscard]] std::size_t payload() const noexcept { return head.size() + bulk().size(); }
 };
 
 using raw_header = std::array<std::byte, frame_header_size>;

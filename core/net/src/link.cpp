@@ -284,7 +284,7 @@ result<void> link::encrypt_some() {
     while (!m_queue.empty() && m_tls.output().size() < send_size) {
         auto& out = m_queue.front();
         const auto total = frame_header_size + out.what.payload();
-        const byte_view parts[] = {out.header, out.what.head, out.what.body};
+        const byte_view parts[] = {out.header, out.what.head, out.what.bulk()};
         std::size_t before = 0;
         for (const auto part : parts) {
             while (out.done < before + part.size() && m_tls.output().size() < send_size) {

@@ -116,7 +116,7 @@ result<journal::pending> admit_append(store& on, const node_id& from, net::reque
     if (const auto known = on.leases.find(name.volume); known && known->head_term == name.term) out.begin_max = known->journal_base;
     out.session = lease.session;
     out.what = std::move(*decoded);
-    out.body = std::move(what.body);
+    out.body = std::move(what.body).take();
     return out;
 }
 

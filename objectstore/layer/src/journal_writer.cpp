@@ -278,14 +278,14 @@ net::awaitable<result<void>> journal_writer::send_window(std::size_t which) {
         message.lengths.insert(message.lengths.end(), g->lengths.begin(), g->lengths.end());
         if (groups.size() > 1) cess::append(joined, g->body);
     }
-    const byte_view body = groups.size() > 1 ? byte_view(joined) : byte_view(last.body);
-    co_return co_await send(which, std::move(message), body, last.end);
+    auto body = groups.size() > 1 ? net::request_body(std::move(joined)) : net::request_body::lent(last.body, groups.back());
+    co_return co_await send(which, std::move(message), std::move(body), last.end);
 }
 
-net::awaitable<result<void>> journal_writer::send(std::size_t which, storage::append_request what, byte_view body, entry_index end) {
+net::awaitable<result<void>> journal_writer::send(std::size_t which, storage::append_request what, net::request_body body, entry_index end) {
     const auto began = m_world.now();
     const auto deadline = began + m_how.limits.request;
-    auto answer = co_await m_link->ask<storage::append_reply>(m_members[which].miner, storage::method::journal_append, std::move(what), body,
+    auto answer = co_await m_link->ask<storage::append_reply>(m_members[which].miner, storage::method::journal_append, std::move(what), std::move(body),
                                                               deadline, net::lane::control);
     if (!answer) co_return std::move(answer).error();
     auto& m = m_members[which];
@@ -320,7 +320,7 @@ net::awaitable<result<void>> journal_writer::copy_page(std::size_t which) {
     message.bytes_max = m_how.limits.page_bytes;
     const auto deadline = m_world.now() + m_how.limits.request;
     CO_TRY(auto page, co_await m_link->ask<storage::journal_read_reply>(m_members[*source].miner, storage::method::journal_read, message,
-                                                                       byte_view(), deadline, net::lane::bulk));
+                                                                       net::request_body(), deadline, net::lane::bulk));
     byte_view body = page.body;
     for (const auto& stored : page.message.groups) {
         std::uint64_t size = 0;
@@ -359,7 +359,7 @@ net::awaitable<result<void>> journal_writer::copy_group(std::size_t which, stora
     if (message.chain != last->chain) co_return error(errc::corrupt, "copied journal group is not what was written");
     // Signed again: the copy's source may lie, and a member that holds a false signature is no answer to a recovery.
     message.sig = m_session.sign(storage::group_digest(m_how.journal, {end.value - 1}, message.chain).view());
-    co_return co_await send(which, std::move(message), body, end);
+    co_return co_await send(which, std::move(message), to_bytes(body), end);
 }
 
 std::optional<std::size_t> journal_writer::source_for(std::size_t which) const {
@@ -488,7 +488,7 @@ net::awaitable<result<void>> journal_writer::trim_at(node_id miner) {
     if (!certificate) co_return error(errc::lease_required, "no certificate to trim by");
     storage::trim_request message;
     message.volume = *certificate;
-    auto answer = co_await m_link->ask<storage::empty_reply>(miner, storage::method::journal_trim, std::move(message), byte_view(),
+    auto answer = co_await m_link->ask<storage::empty_reply>(miner, storage::method::journal_trim, std::move(message), net::request_body(),
                                                              m_world.now() + m_how.limits.request, net::lane::control);
     if (!answer) co_return std::move(answer).error();
     co_return result<void>();

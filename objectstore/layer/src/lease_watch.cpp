@@ -63,7 +63,7 @@ net::awaitable<void> lease_watch::ask(std::size_t member, answers& to) {
     ours.term = m_how.lease.term;
     const auto& asked = m_how.lease.members[member];
     const auto deadline = to.asked + std::min(m_how.limits.request, m_how.limits.owner_silence);
-    auto said = co_await m_how.link->ask<storage::journal_state>(asked.miner, storage::method::journal_state, ours, byte_view(), deadline, net::lane::control);
+    auto said = co_await m_how.link->ask<storage::journal_state>(asked.miner, storage::method::journal_state, ours, net::request_body(), deadline, net::lane::control);
     if (!said) {
         // Once a newer owner's root is final, our lease is none that they know.
         const auto code = said.error().code;

@@ -197,15 +197,14 @@ net::awaitable<result<void>> miner_link::keep_informed(node_id miner, net::time_
     co_return co_await present(miner, deadline);
 }
 
-net::awaitable<result<net::reply>> miner_link::ask_raw(node_id miner, net::method_id method, bytes head, byte_view body,
+net::awaitable<result<net::reply>> miner_link::ask_raw(node_id miner, net::method_id method, bytes head, net::request_body body,
                                                        net::time_point deadline, net::lane on, judging success) {
     CO_TRY(auto to, co_await m_directory.find(miner, deadline));
     for (bool presented = false;;) {
         net::request what;
         what.method = method;
         what.head = head;
-        what.body.resize(body.size());
-        if (!body.empty()) std::memcpy(what.body.data(), body.data(), body.size());
+        what.body = body;
         const auto sent = m_world.now();
         auto answer = co_await m_network.call(to, std::move(what), deadline, on);
         if (answer) {

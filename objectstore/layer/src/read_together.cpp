@@ -180,7 +180,7 @@ net::awaitable<void> read_together::ask(node_id miner, batch& what) {
     }
     m_requests.add();
     const auto sent = m_world.now();
-    auto answer = co_await m_link.ask<storage::get_ranges_reply>(miner, storage::method::get_ranges, std::move(asked), byte_view(), deadline, net::lane::bulk,
+    auto answer = co_await m_link.ask<storage::get_ranges_reply>(miner, storage::method::get_ranges, std::move(asked), net::request_body(), deadline, net::lane::bulk,
                                                                  judging::by_caller);
     if (answer)
         hand_out(miner, what, std::move(*answer), m_world.now() - sent);
@@ -230,24 +230,25 @@ net::awaitable<void> read_together::expire() {
 
 // False, and no longer running, if nothing waits.
 bool read_together::expire_late(net::time_point now) {
-    parts late;
-    const auto out_of_time = [&late, now](const std::shared_ptr<part>& p) {
+    parts late, unsent;
+    const auto out_of_time = [now](const std::shared_ptr<part>& p, parts& into) {
         if (p->deadline > now) return p->ended();
-        late.push_back(p);
+        into.push_back(p);
         return true;
     };
     bool waiting = false;
     {
         const std::lock_guard hold(m_mutex);
         for (auto& [miner, of] : m_queues) {
-            std::erase_if(of.waiting, out_of_time);
+            std::erase_if(of.waiting, [&](const std::shared_ptr<part>& p) { return out_of_time(p, unsent); });
             for (const auto* each : of.under_way)
-                for (const auto& p : each->parts) (void)out_of_time(p);
+                for (const auto& p : each->parts) (void)out_of_time(p, late);
             waiting = waiting || !of.waiting.empty() || !of.under_way.empty();
         }
         m_expiring = waiting;
     }
     for (const auto& p : late) p->end(error(errc::timeout, "deadline passed"));
+    for (const auto& p : unsent) p->end(error(errc::exhausted, "deadline passed before its turn came"));
     return waiting;
 }
 

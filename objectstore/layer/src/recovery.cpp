@@ -302,7 +302,7 @@ net::awaitable<result<journal_chain>> recovery::read_chain(ledger::lease of, nod
         message.journal = journal_of(of);
         message.from = reader.next();
         const auto deadline = m_on.world.now() + m_on.limits.request;
-        auto page = co_await m_link->ask<storage::journal_read_reply>(miner, storage::method::journal_read, message, byte_view(), deadline, net::lane::bulk);
+        auto page = co_await m_link->ask<storage::journal_read_reply>(miner, storage::method::journal_read, message, net::request_body(), deadline, net::lane::bulk);
         if (!page) {
             if (!is_miners_fault(page.error().code) || ++failures == 3) co_return std::move(page).error();
             continue;

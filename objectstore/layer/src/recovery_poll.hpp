@@ -47,7 +47,7 @@ private:
         const net::duration pause = std::chrono::milliseconds(100);
         while (m_link.world().now() < m_ask.deadline) {
             const auto until = std::min(m_ask.deadline, m_link.world().now() + m_ask.request);
-            auto answer = co_await m_link.ask<Reply>(m_ask.miners[i], m_ask.method, m_ask.message, byte_view(), until, net::lane::control);
+            auto answer = co_await m_link.ask<Reply>(m_ask.miners[i], m_ask.method, m_ask.message, net::request_body(), until, net::lane::control);
             if (answer) {
                 m_gone[i] = true;
                 if (m_ask.valid(i, answer->message)) took(i, std::move(answer->message));

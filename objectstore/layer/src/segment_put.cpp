@@ -17,13 +17,13 @@ constexpr net::duration straggler_check = 200ms;
 // One fragment to one miner.
 class upload {
 public:
-    upload(miner_link& link, node_id miner, byte_view fragment, net::time_point deadline, boost::asio::any_io_executor on)
-        : m_link(link), m_miner(miner), m_fragment(fragment), m_deadline(deadline), m_tasks(std::move(on)) {}
+    upload(miner_link& link, node_id miner, std::shared_ptr<const encoded_segment> of, unsigned index, net::time_point deadline, boost::asio::any_io_executor on)
+        : m_link(link), m_miner(miner), m_of(std::move(of)), m_fragment(m_of->fragment(index)), m_deadline(deadline), m_tasks(std::move(on)) {}
 
     net::awaitable<result<void>> run(storage::put_request what) {
         CO_CHECK_OK(co_await m_link.keep_informed(m_miner, m_deadline));  // of the reservation as it is now
         if (m_fragment.size() <= chunk_size) co_return co_await whole(std::move(what));
-        auto begun = co_await m_link.ask<storage::put_handle>(m_miner, storage::method::put_begin, std::move(what), byte_view(), m_deadline, net::lane::control);
+        auto begun = co_await m_link.ask<storage::put_handle>(m_miner, storage::method::put_begin, std::move(what), net::request_body(), m_deadline, net::lane::control);
         if (!begun) co_return std::move(begun).error();
         m_handle = begun->message.handle;
         if (m_handle == 0) co_return result<void>();  // it has it already
@@ -33,14 +33,15 @@ public:
         if (m_sent < m_fragment.size()) co_return error(errc::canceled, "upload given up");
         storage::put_handle end;
         end.handle = m_handle;
-        auto done = co_await m_link.ask<storage::empty_reply>(m_miner, storage::method::put_commit, end, byte_view(), m_deadline, net::lane::bulk);
+        auto done = co_await m_link.ask<storage::empty_reply>(m_miner, storage::method::put_commit, end, net::request_body(), m_deadline, net::lane::bulk);
         if (!done) co_return std::move(done).error();
         co_return result<void>();
     }
 
 private:
     net::awaitable<result<void>> whole(storage::put_request what) {
-        auto done = co_await m_link.ask<storage::empty_reply>(m_miner, storage::method::put, std::move(what), m_fragment, m_deadline, net::lane::bulk);
+        auto body = net::request_body::lent(m_fragment, m_of);
+        auto done = co_await m_link.ask<storage::empty_reply>(m_miner, storage::method::put, std::move(what), std::move(body), m_deadline, net::lane::bulk);
         if (!done) co_return std::move(done).error();
         co_return result<void>();
     }
@@ -49,19 +50,21 @@ private:
             storage::chunk_request what;
             what.handle = m_handle;
             what.offset = m_next;
-            const auto body = m_fragment.subspan(m_next, std::min(chunk_size, m_fragment.size() - m_next));
-            m_next += body.size();
-            auto sent = co_await m_link.ask<storage::empty_reply>(m_miner, storage::method::put_chunk, what, body, m_deadline, net::lane::bulk);
+            const auto size = std::min(chunk_size, m_fragment.size() - m_next);
+            auto body = net::request_body::lent(m_fragment.subspan(m_next, size), m_of);
+            m_next += size;
+            auto sent = co_await m_link.ask<storage::empty_reply>(m_miner, storage::method::put_chunk, what, std::move(body), m_deadline, net::lane::bulk);
             if (!sent) {
                 if (!m_failure) m_failure = std::move(sent).error();
                 co_return;
             }
-            m_sent += body.size();
+            m_sent += size;
         }
     }
 
     miner_link& m_link;
     node_id m_miner;
+    std::shared_ptr<const encoded_segment> m_of;
     byte_view m_fragment;
     net::time_point m_deadline;
     std::uint64_t m_handle = 0;
@@ -114,7 +117,7 @@ private:
         request.term = m_owner.term;
         request.identity = m_what->identity;
         request.index = static_cast<std::uint8_t>(fragment);
-        upload work(*m_link, miner, m_what->fragment(static_cast<unsigned>(fragment)), m_deadline, m_executor);
+        upload work(*m_link, miner, m_what, static_cast<unsigned>(fragment), m_deadline, m_executor);
         auto stored = co_await work.run(std::move(request));
         auto& place = m_places[fragment];
         --place.attempts;

@@ -104,7 +104,8 @@ private:
     }
 
     bool given_up_on() const {
-        if (m_others.size() < m_segment->geometry.k) return false;
+        // Of copies another one has been chosen since.
+        if (m_segment->geometry.k == 1 || m_others.size() < m_segment->geometry.k) return false;
         return m_on.before == first_outcome::failed || (m_on.before == first_outcome::late && hedge_allowed());
     }
     bool hedge_allowed() const {
@@ -227,7 +228,7 @@ net::awaitable<piece_answer> fetch(read_context on, node_id miner, storage::frag
     what.offset = range.offset;
     what.length = range.length;
     what.with_proof = proven;
-    auto answer = co_await on.link.ask<storage::get_reply>(miner, storage::method::get, what, byte_view(), until, net::lane::bulk);
+    auto answer = co_await on.link.ask<storage::get_reply>(miner, storage::method::get, what, net::request_body(), until, net::lane::bulk);
     if (answer && answer->body.size() != range.length) {
         on.link.directory().distrust(miner);
         co_return error(errc::corrupt, "miner " + miner.brief() + " sent " + std::to_string(answer->body.size()) + " bytes instead of " + std::to_string(range.length));

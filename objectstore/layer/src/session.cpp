@@ -335,7 +335,7 @@ net::awaitable<result<void>> session_impl::settle_batch_of(std::vector<ledger::s
     }
     result<void> out;
     for (auto& [miner, request] : by_miner) {
-        auto told = co_await m_link->ask<storage::empty_reply>(miner, storage::method::settle, std::move(request), byte_view(),
+        auto told = co_await m_link->ask<storage::empty_reply>(miner, storage::method::settle, std::move(request), net::request_body(),
                                                                m_core.on.world.now() + m_core.on.limits.request, net::lane::bulk);
         if (!told) out = std::move(told).error();
     }

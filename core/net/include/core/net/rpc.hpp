@@ -11,6 +11,8 @@
 #include <core/net/env.hpp>
 #include <core/wire/codec.hpp>
 
+#include <memory>
+
 namespace cess::net {
 
 inline constexpr std::size_t head_size_max = 4 * MiB;
@@ -18,10 +20,34 @@ inline constexpr std::size_t body_size_max = 4 * MiB;
 
 using method_id = std::uint16_t;  // high byte: service (1 storage, 2 chain, 3 owner control); low byte: method
 
+// A request's bulk bytes: its own, or lent by whoever makes it, so that what goes to several peers, or is large, is not
+// copied for each.
+class request_body {
+public:
+    request_body() = default;
+    request_body(bytes own) : m_own(std::move(own)) {}
+    // `keeper` keeps the bytes, unchanged, as long as the request needs them, which may be longer than the call takes.
+    static request_body lent(byte_view what, std::shared_ptr<const void> keeper) {
+        request_body out;
+        out.m_lent = what;
+        out.m_keeper = std::move(keeper);
+        return out;
+    }
+    operator byte_view() const noexcept { return m_keeper ? m_lent : byte_view(m_own); }
+    [[nodiscard]] std::size_t size() const noexcept { return byte_view(*this).size(); }
+    [[nodiscard]] bool empty() const noexcept { return size() == 0; }
+    [[nodiscard]] bytes take() && { return m_keeper ? to_bytes(m_lent) : std::move(m_own); }
+
+private:
+    bytes m_own;
+    byte_view m_lent;
+    std::shared_ptr<const void> m_keeper;
+};
+
 struct request {
     method_id method = 0;
     bytes head;
-    bytes body;
+    request_body body;
 };
 
 struct reply {

@@ -113,7 +113,7 @@ private:
     net::awaitable<result<void>> send_window(std::size_t which);
     net::awaitable<result<void>> copy_page(std::size_t which);
     net::awaitable<result<void>> copy_group(std::size_t which, storage::stored_group stored, byte_view body);
-    net::awaitable<result<void>> send(std::size_t which, storage::append_request what, byte_view body, entry_index end);
+    net::awaitable<result<void>> send(std::size_t which, storage::append_request what, net::request_body body, entry_index end);
     net::awaitable<result<void>> trim_at(node_id miner);
     net::awaitable<result<void>> advance(std::size_t which);
 

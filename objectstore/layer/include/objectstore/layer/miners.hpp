@@ -80,11 +80,11 @@ public:
     [[nodiscard]] miner_directory& directory() noexcept { return m_directory; }
     [[nodiscard]] net::env& world() noexcept { return m_world; }
 
-    // REQUIRES: body's bytes live until the answer is there. A miner that does not know the lease is shown it, once.
+    // A miner that does not know the lease is shown it, once.
     template <class Reply, class Message>
-    net::awaitable<result<net::typed_reply<Reply>>> ask(node_id miner, net::method_id method, Message message, byte_view body,
+    net::awaitable<result<net::typed_reply<Reply>>> ask(node_id miner, net::method_id method, Message message, net::request_body body,
                                                         net::time_point deadline, net::lane on, judging success = judging::by_link) {
-        CO_TRY(auto answer, co_await ask_raw(miner, method, wire::encode(message), body, deadline, on, success));
+        CO_TRY(auto answer, co_await ask_raw(miner, method, wire::encode(message), std::move(body), deadline, on, success));
         auto decoded = wire::decode<Reply>(answer.head);
         if (!decoded) {
             m_directory.failed(miner);
@@ -100,7 +100,7 @@ public:
     net::awaitable<result<void>> keep_informed(node_id miner, net::time_point deadline);
 
 private:
-    net::awaitable<result<net::reply>> ask_raw(node_id miner, net::method_id method, bytes head, byte_view body, net::time_point deadline, net::lane on,
+    net::awaitable<result<net::reply>> ask_raw(node_id miner, net::method_id method, bytes head, net::request_body body, net::time_point deadline, net::lane on,
                                                judging success);
 
     net::env& m_world;
