@@ -176,6 +176,7 @@ private:
     void switch_off(const error& why) {
         m_count.errors.add();
         if (m_off.exchange(true)) return;
+        if (why.code == errc::no_space) (void)m_file->truncate(0);  // others on this disk need the room more
         log::warn("cache", "disk cache switched off, reads go to the network directory={} error={}", m_how.directory, why.message());
     }
 

@@ -84,8 +84,9 @@ void journal::commit(std::vector<pending>& batch, const std::function<term_numbe
 }
 
 // Who may append is known by the session key already, which the caller's connection has proved, and what is appended by
-// the chain. The signature is for whoever reads the journal later; a writer that signs wrongly harms only what it
-// wrote itself. So now and then one is looked at, to find such a writer out: to verify each took a third of an append.
+// the chain. The signature is for whoever reads the journal later; a writer that signs wrongly harms only its own volume, of
+// which then nothing since its last root can be recovered. So now and then one is looked at, to find such a writer out while
+// it still owns the volume: to verify each took a third of an append.
 result<void> journal::check_signature(const pending& p, const hash256& chain) {
     if (m_unverified != 0 && m_unverified < verify_every) {
         ++m_unverified;

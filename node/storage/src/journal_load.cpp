@@ -10,11 +10,17 @@ namespace {
 
 // Whether a record that was written after `offset` had become durable can be read past it: then what is wrong at
 // `offset` is damage, not the tail of a write that never finished.
+//
+// Past what is wrong there may be a former life of the file, of whatever bytes somebody chose. Records of this life come
+// first and do not overlap, so that who has summed several times the file is among things made to look like records.
 bool durable_before(byte_view raw, std::uint64_t offset, std::uint32_t seed) {
+    auto budget = 4 * std::uint64_t{raw.size()};
     for (auto at = offset + 8; at + journal_record_head <= raw.size(); at += 8) {
         const auto rest = raw.subspan(static_cast<std::size_t>(at));
         const auto head = decode_record_head(rest);
         if (!head || head->synced <= offset || head->total() > rest.size()) continue;
+        if (head->total() > budget) return false;
+        budget -= head->total();
         if (decode_record(seed, *head, rest.first(journal_record_head), rest.subspan(journal_record_head, head->content_size()))) return true;
     }
     return false;

@@ -7,12 +7,21 @@
 namespace cess::client {
 namespace {
 
-// What is free where `directory` is, what the last process left there counted as free.
-result<std::uint64_t> room_in(os::file_system& disk, const std::string& directory) {
-    TRY(const auto there, disk.statistics(directory));
-    struct stat last {};
-    const bool left = ::stat((directory + "/blocks").c_str(), &last) == 0;
-    return there.available + (left ? static_cast<std::uint64_t>(last.st_blocks) * 512 : 0);
+// What is free below `below` for the file of folder `own`: what it has already is, what the others may still grow by is not.
+result<std::uint64_t> room_for(os::file_system& disk, const std::string& below, unsigned own) {
+    TRY(const auto there, disk.statistics(below));
+    auto room = there.available;
+    std::uint64_t promised = 0;
+    for (unsigned i = 0; i < disk_tier::folders_max; ++i) {
+        struct stat of {};
+        if (::stat((below + "/" + std::to_string(i) + "/blocks").c_str(), &of) != 0) continue;
+        const auto taken = static_cast<std::uint64_t>(of.st_blocks) * 512, size = static_cast<std::uint64_t>(of.st_size);
+        if (i == own)
+            room += taken;
+        else if (size > taken)
+            promised += size - taken;
+    }
+    return room > promised ? room - promised : 0;
 }
 
 }  // namespace
@@ -44,7 +53,7 @@ result<std::unique_ptr<cache::disk_cache>> disk_tier::open(random_source& random
         if (!lock && lock.error().code == errc::busy) continue;
         if (!lock) return std::move(lock).error();
         m_lock = std::move(*lock);
-        TRY(const auto room, room_in(disk, m_how.directory));
+        TRY(const auto room, room_for(disk, m_below, i));
         m_how.capacity = std::min(m_how.capacity, room / 2);
         if (m_how.capacity < cache_disk_min) return error(errc::no_space, "only " + format_size(room) + " are free, of which it would use half");
         return cache::disk_cache::open(disk, m_how, random, count);

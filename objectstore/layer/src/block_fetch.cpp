@@ -76,6 +76,10 @@ net::awaitable<result<int>> stopped(net::task_group& tasks) {
 block_fetch::block_fetch(layer_core& core) : m_core(core), m_ahead(core.on.ahead_max, core.on.count), m_tasks(core.on.world.executor()) {}
 
 block_fetch::~block_fetch() {
+    {
+        const std::lock_guard hold(m_mutex);
+        m_stopping = true;
+    }
     (void)net::wait(m_core.on.world, stopped(m_tasks));
     std::unique_lock hold(m_mutex);
     m_no_first_try.wait(hold, [this] { return m_first_tries == 0; });  // they end by themselves, within the patience of a hedge
@@ -334,7 +338,7 @@ void block_fetch::start_waiting() {
     {
         const std::lock_guard hold(m_mutex);
         m_posted = false;
-        while (m_load < load_max) {
+        while (m_load < load_max && !m_stopping) {
             auto one = m_queue.pop(m_load_ahead < load_max_ahead);
             if (!one) break;
             m_load += load_of(*one);

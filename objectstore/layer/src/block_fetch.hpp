@@ -77,6 +77,7 @@ private:
     run_queue m_queue;
     unsigned m_load = 0, m_load_ahead = 0;  // of the runs under way that came from the queue
     bool m_posted = false;                  // start() is on its way
+    bool m_stopping = false;
     unsigned m_first_tries = 0;
     std::condition_variable m_no_first_try;
     net::task_group m_tasks;

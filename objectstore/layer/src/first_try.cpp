@@ -44,12 +44,14 @@ bool try_holder(layer_core& core, const run& what, first_answer done) {
     core.together.read(miner, asked, until, [&core, what, asked, miner, patience = chosen->patience, done = std::move(done)](result<bytes> sealed) {
         if (sealed) {
             auto opened = open_blocks(*what.segment, what.key, what.first, what.count, *sealed);
+            if (!opened) core.directory.distrust(miner);  // from now on all it sends is asked for with proofs, which name a liar
             return done(opened ? first_outcome::opened : first_outcome::wrong, std::move(opened));
         }
         const auto code = sealed.error().code;
         if (code == errc::timeout) core.directory.late(miner, patience);
         if (code == errc::not_found || code == errc::corrupt) core.reading().fault(miner, what.segment->id, asked.fragment.index, sealed.error());
-        done(code == errc::timeout ? first_outcome::late : first_outcome::failed, std::move(sealed).error());
+        const bool late = code == errc::timeout || code == errc::exhausted;
+        done(late ? first_outcome::late : first_outcome::failed, std::move(sealed).error());
     });
     return true;
 }

@@ -27,8 +27,9 @@ public:
     read_together(const read_together&) = delete;
     read_together& operator=(const read_together&) = delete;
 
-    // The range's bytes, all of them, from this miner; or errc::timeout soon after the deadline, errc::canceled, what the
-    // miner said of this range, or why it did not answer. A miner's faults are told to the directory.
+    // The range's bytes, all of them, from this miner; or errc::timeout soon after the deadline (errc::exhausted if it was not
+    // even asked by then), errc::canceled, what the miner said of this range, or why it did not answer. A miner's faults are
+    // told to the directory.
     // REQUIRES: length <= small_read_max
     net::awaitable<result<bytes>> read(node_id miner, storage::fragment_range what, net::time_point deadline);
     // Without a coroutine: `done` is called once, on a network thread with nothing locked, or by the destructor.

@@ -15,10 +15,13 @@ public:
 
 private:
     static constexpr std::size_t kept_max = 4096;
-    using name = std::tuple<volume_id, std::uint32_t, salt256>;  // lineage, key generation, salt: all that a key depends on
+    using name = std::tuple<volume_id, std::uint32_t, salt256>;  // lineage, key generation, salt
+    struct derivation {
+        crypto::secret_key from, key;
+    };
 
     std::mutex m_mutex;
-    std::map<name, crypto::secret_key> m_known;  // emptied when it is full: what is in use is there again in a moment
+    std::map<name, derivation> m_known;  // emptied when it is full: what is in use is there again in a moment
 };
 
 }  // namespace cess::layer

@@ -152,10 +152,7 @@ result<void> journal::wait_step(std::unique_lock<std::mutex>& lock, const stage&
     auto& s = *m_shared;
     if (s.failure) return *s.failure;
     if (s.stop) return error(errc::canceled, "volume is closed");
-    if (gather_helps && may_gather(which)) {
-        gather(lock, false);
-        return {};
-    }
+    if (gather_helps && may_gather(which) && gather(lock, false)) return {};
     // Where the local journal may not run further ahead, the miners are what everybody waits for.
     const auto& slow = m_near.behind && m_near.behind->full() ? s.stored : which;
     const auto now = clock::now();
@@ -164,6 +161,8 @@ result<void> journal::wait_step(std::unique_lock<std::mutex>& lock, const stage&
     if (now >= since + m_limits.patience) return error(errc::timeout, "the journal does not answer");
     auto until = since + m_limits.patience;
     if (slow.under_way > 0) until = std::min(until, std::max(slow.progress + m_limits.silence, since + silence_grace) + std::chrono::milliseconds(1));
+    // A location may wait for a change that is applied and not pushed yet, which push() tells nobody who waits here.
+    if (gather_helps) until = std::min<clock::time_point>(until, now + std::chrono::milliseconds(5));
     s.changed.wait_until(lock, until);
     return {};
 }
@@ -286,12 +285,13 @@ std::uint64_t journal::take_locations(entry_header& to, sequence_number upto) {
     return s.located_taken = s.locations.empty() ? s.located : s.locations.front().count - 1;
 }
 
-void journal::gather(std::unique_lock<std::mutex>& lock, bool idle) {
+bool journal::gather(std::unique_lock<std::mutex>& lock, bool idle) {
     auto& s = *m_shared;
     s.gathering = true;
     set_bases();
     gathered what;
-    if (take(what, idle)) {
+    const bool any = take(what, idle);
+    if (any) {
         const auto last = what.last;
         lock.unlock();
         append(std::move(what));
@@ -301,6 +301,7 @@ void journal::gather(std::unique_lock<std::mutex>& lock, bool idle) {
     }
     s.gathering = false;
     s.changed.notify_all();
+    return any;
 }
 
 // An entry that only carries payload, for a change whose data is larger than an entry.

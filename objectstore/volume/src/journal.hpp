@@ -75,7 +75,7 @@ private:
     // One step of waiting for a stage: gathers if that helps, else waits for a change. An error ends the wait.
     [[nodiscard]] result<void> wait_step(std::unique_lock<std::mutex>& lock, const stage& which, std::chrono::steady_clock::time_point since, bool gather_helps);
     [[nodiscard]] bool may_gather(const stage& which) const;  // REQUIRES: the lock
-    void gather(std::unique_lock<std::mutex>& lock, bool idle);
+    bool gather(std::unique_lock<std::mutex>& lock, bool idle);  // false: nothing may go yet
     [[nodiscard]] bool take(gathered& out, bool idle);  // REQUIRES: the lock
     void set_bases();                                   // REQUIRES: the lock and the gathering role
     void append(gathered&& what);
