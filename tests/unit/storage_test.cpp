@@ -410,6 +410,27 @@ TEST_CASE("files of a trimmed journal are written again, and what they held is n
     CHECK(f.bed.append(f.volume, f.writer, 70, 70).value() == entry_index{71});
 }
 
+// Whose bytes are in a file from its earlier life chose them. Summed one by one, these would take minutes.
+TEST_CASE("what only looks like records does not keep a journal from opening") {
+    fixture f;
+    for (int i = 0; i < 4; ++i) f.writer.add(f.payload(5000));
+    for (std::uint64_t i = 0; i < 3; ++i) REQUIRE(f.bed.append(f.volume, f.writer, i, i));
+    wire::encoder fake;  // of 4 MiB, written long after everything here was durable
+    fake(std::uint32_t{0x524a5343}, std::uint32_t{0}, std::uint32_t{4 * MiB - 64}, ~std::uint32_t{0}, hash256{}, std::uint64_t{0}, std::uint32_t{1});
+    auto one = std::move(fake).take();
+    one.resize(64, std::byte{0});
+    bytes many;
+    for (int i = 0; i < 200'000; ++i) append(many, one);
+    for (const auto& path : f.disk.files()) {
+        if (path.find("/journals/") == std::string::npos) continue;
+        const auto file = f.disk.open(path, os::open_mode::read_write).value();
+        REQUIRE(file->write_at(file->size().value(), many));
+        REQUIRE(file->sync());
+    }
+    f.reopen();
+    CHECK(f.bed.append(f.volume, f.writer, 3, 3).value() == entry_index{4});
+}
+
 TEST_CASE("spare journal files make room for whatever needs it") {
     fixture f;
     f.bed.how.capacity = f.bed.miner->status().used + 600 * KiB;
