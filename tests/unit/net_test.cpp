@@ -52,7 +52,7 @@ struct echo_service : service {
         if (what.method == who) out.head = to_bytes(from.view());
         if (what.method == echo) {
             out.head = std::move(what.head);
-            out.body = std::move(what.body);
+            out.body = std::move(what.body).take();
         }
         if (what.method == slow) (void)co_await world.sleep_for(1h);
         if (what.method == refuse) out = reply::of(error(errc::no_space, "disk is\nfull\x1b[31m\xc2\x9b"));
