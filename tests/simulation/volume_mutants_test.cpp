@@ -3,7 +3,8 @@
 //
 // What is not caught here, because too few seeds get to it in the time of one run:
 //   - acknowledging with m members, taking over without a fence: journal_mutants_test catches both
-//   - undivided cuts: one seed in some fifty; by hand with  volume_mutants_test "[rare]"
+//   - undivided cuts, one seed in some fifty, and bytes left out too early, one in a hundred or more (volume_squeezing_test
+//     catches it at once); by hand with  volume_mutants_test "[rare]"
 #include <support/crash_trial.hpp>
 #include <support/seed_farm.hpp>
 
@@ -79,7 +80,7 @@ TEST_CASE("freeing what a snapshot still needs is noticed") {
     CHECK(is_noticed(broken));
 }
 
-TEST_CASE("leaving out bytes before the change that overwrote them is told with their segment is noticed") {
+TEST_CASE("leaving out bytes before the change that overwrote them is told with their segment is noticed", "[.][rare]") {
     broken_rules broken;
     broken.engine.squeeze_early = true;
     CHECK(is_noticed(broken));
