@@ -208,6 +208,9 @@ TEST_CASE("a failing or full disk switches the tier off and nothing else") {
             insert(*blocks, 1, 0, 300);
             if (!h.disk.fault_met()) continue;
             CHECK(blocks->off());
+            // Where there is no room, what it took is given back.
+            const auto left = h.disk.open("/cache/blocks", os::open_mode::read).value()->size().value();
+            CHECK((left == 0) == (what == errc::no_space));
             CHECK(found(*blocks, 1, 0, 300) == 0);
             insert(*blocks, 1, 0, 20);
             CHECK(h.counted("cess_cache_errors_total") >= 1);

@@ -1,78 +1,31 @@
 // Space that comes back: cleaning of mostly dead segments, with snapshots, clones, crashes and without consensus.
-#include <support/memory_layer.hpp>
-
-#include <catch2/catch.hpp>
+#include <support/memory_device.hpp>
 
 using namespace cess;
+using support::memory_device;
 using support::memory_network;
 using namespace std::chrono_literals;
 
 namespace {
 
 constexpr auto block_type = ledger::volume_type::block;
-constexpr std::uint64_t segment = 64 * KiB;
+constexpr std::uint64_t segment = memory_device::segment;
 constexpr std::uint64_t slack = 64 * KiB;
-constexpr std::uint64_t device = 1 * MiB;
+constexpr std::uint64_t device = memory_device::size;
 
-// Nothing is cleaned but when a test asks for it.
-volume::settings small() {
-    volume::settings how;
-    how.segment_size = segment;
-    how.buffers_max = 1 * MiB;
-    how.append_idle = 20ms;
-    how.checkpoint_idle = 10min;
-    how.writer_patience = 5s;
-    how.clean_slack = slack;
-    how.clean_bandwidth = 64 * GiB;
-    how.clean_look = 10min;
-    return how;
-}
+volume::settings small() { return memory_device::settings(slack); }
 
-class disk {
+class disk : public memory_device {
 public:
-    explicit disk(memory_network& net, const std::string& name = "d") : m_net(net), m_name(name) { open(); }
-    void open(volume::settings how = small()) {
-        auto opened = m_net.open(m_name, std::move(how));
-        if (!opened) FAIL(opened.error().message());
-        on = std::move(*opened);
-    }
-    void write(std::uint64_t offset, std::size_t length, std::uint64_t seed) {
-        bytes data(length);
-        seeded_random(seed).fill(data);
-        volume::change edit;
-        edit.write(1, offset, data);
-        if (auto done = on->apply(edit); !done) FAIL(done.error().message());
-        std::copy(data.begin(), data.end(), image.begin() + static_cast<std::ptrdiff_t>(offset));
-    }
+    explicit disk(memory_network& net, const std::string& name = "d") : memory_device(net, small(), name) {}
     // One block of 4 KiB in `every` keeps its bytes.
     void overwrite_most(std::uint64_t every, std::uint64_t seed) {
         for (std::uint64_t block = 0; block < device / 4096; ++block)
             if (block % every != 0) write(block * 4096, 4096, seed + block);
     }
-    void checkpoint() {
-        if (auto done = on->checkpoint(); !done) FAIL(done.error().message());
-    }
-    void clean() {
-        if (auto done = on->clean(); !done) FAIL(done.error().message());
-    }
-    static bytes contents(volume::reader& of) {
-        bytes out(device);
-        if (auto done = of.read(1, 0, out); !done) FAIL(done.error().message());
-        return out;
-    }
-    std::unique_ptr<volume::volume> on;
-    bytes image = bytes(device, std::byte{0});
-
-private:
-    memory_network& m_net;
-    const std::string m_name;
 };
 
-bytes snapshot_contents(memory_network& net, const std::string& name) {
-    auto opened = net.open_snapshot("d", name);
-    if (!opened) FAIL(opened.error().message());
-    return disk::contents(**opened);
-}
+bytes snapshot_contents(memory_network& net, const std::string& name) { return disk::snapshot_contents(net, name); }
 
 }  // namespace
 

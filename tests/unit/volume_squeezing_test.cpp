@@ -1,41 +1,26 @@
 // What is overwritten while it is in a buffer is not stored: how much that saves, and that nobody misses it.
-#include <support/memory_layer.hpp>
+#include <support/memory_device.hpp>
 
 #include "journal.hpp"
 #include "squeezing.hpp"
 
-#include <catch2/catch.hpp>
-
 #include <future>
 
 using namespace cess;
+using support::memory_device;
 using support::memory_network;
+using support::sound;
 using namespace std::chrono_literals;
 
 namespace {
 
-constexpr std::uint64_t segment = 64 * KiB;
+constexpr std::uint64_t segment = memory_device::segment;
 constexpr std::uint64_t block = 4 * KiB;
 constexpr std::uint64_t blocks_of_segment = segment / block;
-constexpr std::uint64_t device = 1 * MiB;
+constexpr std::uint64_t device = memory_device::size;
 constexpr std::uint64_t hot = 4;  // blocks, the device's first
 
-volume::settings small() {
-    volume::settings how;
-    how.segment_size = segment;
-    how.buffers_max = 1 * MiB;
-    how.append_idle = 20ms;
-    how.checkpoint_idle = 10min;
-    how.writer_patience = 5s;
-    how.clean_slack = 0;
-    how.clean_bandwidth = 64 * GiB;
-    how.clean_look = 10min;
-    return how;
-}
-
-void sound(const result<void>& done) {
-    if (!done) FAIL(done.error().message());
-}
+volume::settings small() { return memory_device::settings(0); }
 
 std::uint64_t counted(memory_network& net, const std::string& name) {
     std::uint64_t sum = 0;
@@ -49,25 +34,10 @@ std::uint64_t counted(memory_network& net, const std::string& name) {
 std::uint64_t stored(memory_network& net) { return counted(net, "cess_volume_data_bytes_total"); }
 std::uint64_t squeezed(memory_network& net) { return counted(net, "cess_volume_squeezed_bytes_total"); }
 
-class disk {
+class disk : public memory_device {
 public:
-    explicit disk(memory_network& net) : m_net(net) { open(); }
-    void open(volume::settings how = small()) {
-        auto opened = m_net.open("d", std::move(how));
-        if (!opened) FAIL(opened.error().message());
-        on = std::move(*opened);
-    }
-    void write(std::uint64_t offset, std::size_t length) {
-        bytes data(length);
-        seeded_random(++m_written).fill(data);
-        volume::change edit;
-        edit.write(1, offset, data);
-        apply(edit);
-        std::copy(data.begin(), data.end(), image.begin() + static_cast<std::ptrdiff_t>(offset));
-    }
-    void apply(const volume::change& edit) {
-        if (auto done = on->apply(edit); !done) FAIL(done.error().message());
-    }
+    explicit disk(memory_network& net) : memory_device(net, small()) {}
+    void write(std::uint64_t offset, std::size_t length) { memory_device::write(offset, length, ++m_written); }
     void heat(std::uint64_t rounds) {
         for (std::uint64_t i = 0; i < rounds * hot; ++i) write(i % hot * block, block);
     }
@@ -76,18 +46,8 @@ public:
         heat(3);
         write(cold, blocks_of_segment / 4 * block);
     }
-    void checkpoint() { sound(on->checkpoint()); }
-    static bytes contents(volume::reader& of) {
-        bytes out(device);
-        sound(of.read(1, 0, out));
-        return out;
-    }
-    bool sane() { return contents(*on) == image; }
-    std::unique_ptr<volume::volume> on;
-    bytes image = bytes(device, std::byte{0});
 
 private:
-    memory_network& m_net;
     std::uint64_t m_written = 0;
 };
 
@@ -112,11 +72,7 @@ private:
     std::atomic<bool> m_wait{true};
 };
 
-bytes snapshot_contents(memory_network& net, const std::string& name) {
-    auto opened = net.open_snapshot("d", name);
-    if (!opened) FAIL(opened.error().message());
-    return disk::contents(**opened);
-}
+bytes snapshot_contents(memory_network& net, const std::string& name) { return disk::snapshot_contents(net, name); }
 
 }  // namespace
 
