@@ -359,7 +359,8 @@ net::awaitable<result<void>> journal_writer::copy_group(std::size_t which, stora
     if (message.chain != last->chain) co_return error(errc::corrupt, "copied journal group is not what was written");
     // Signed again: the copy's source may lie, and a member that holds a false signature is no answer to a recovery.
     message.sig = m_session.sign(storage::group_digest(m_how.journal, {end.value - 1}, message.chain).view());
-    co_return co_await send(which, std::move(message), to_bytes(body), end);
+    net::request_body copy(to_bytes(body));
+    co_return co_await send(which, std::move(message), std::move(copy), end);
 }
 
 std::optional<std::size_t> journal_writer::source_for(std::size_t which) const {
