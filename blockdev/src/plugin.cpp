@@ -6,7 +6,9 @@
 #include <climits>
 #include <cstdio>
 #include <filesystem>
+#include <mutex>
 #include <new>
+#include <thread>
 #include <utility>
 
 #define NBDKIT_API_VERSION 2
@@ -84,10 +86,21 @@ int get_ready() {
     });
 }
 
+// Before 1.34 nbdkit aborts if two replies at once meet a client that is gone: the first closes the socket, the second
+// asserts that it is open. Many waits are broken off at the moment in which a client goes, so they end one by one: what
+// the first has found out, nbdkit knows when the next one returns.
+void leave_in_turn() {
+    static std::mutex turn;
+    const std::lock_guard hold(turn);
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+}
+
 // Wakes when the client or nbdkit goes.
 bool sleep(blockdev::limiter::duration t) {
     const auto whole = std::chrono::duration_cast<std::chrono::seconds>(t);
-    return nbdkit_nanosleep(static_cast<unsigned>(whole.count()), static_cast<unsigned>((t - whole).count())) == 0;
+    if (nbdkit_nanosleep(static_cast<unsigned>(whole.count()), static_cast<unsigned>((t - whole).count())) == 0) return true;
+    leave_in_turn();
+    return false;
 }
 
 int after_fork() {
