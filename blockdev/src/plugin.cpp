@@ -3,11 +3,13 @@
 #include <core/base/log.hpp>
 
 #include <cerrno>
+#include <chrono>
 #include <climits>
 #include <cstdio>
 #include <filesystem>
 #include <mutex>
 #include <new>
+#include <optional>
 #include <thread>
 #include <utility>
 
@@ -45,8 +47,47 @@ int guard(Function&& what) noexcept {
     return -1;
 }
 
-exports::connection& on(void* handle) noexcept { return *static_cast<exports::connection*>(handle); }
+// What a connection's handle points to.
+//
+// Before 1.34 nbdkit aborts if two replies at once meet a client that is gone: the first closes the socket, the second
+// asserts that it is open. A client's end breaks off all its waits in one moment, so their requests leave in turn: one
+// alone, and the others when nbdkit has long seen what became of its reply and sends no more.
+class attached {
+public:
+    explicit attached(std::unique_ptr<exports::connection> to) : m_to(std::move(to)) {}
+    [[nodiscard]] exports::connection& to() noexcept { return *m_to; }
+
+    void leave_in_turn() {
+        const auto now = clock::now();
+        const auto turn = [&] {
+            const std::lock_guard hold(m_mutex);
+            if (m_others) return *m_others;
+            m_others = now + std::chrono::seconds(1);
+            return now + std::chrono::milliseconds(50);  // nbdkit itself may be about to find the client gone
+        }();
+        std::this_thread::sleep_until(turn);
+    }
+
+private:
+    using clock = std::chrono::steady_clock;
+    std::unique_ptr<exports::connection> m_to;
+    std::mutex m_mutex;
+    std::optional<clock::time_point> m_others;  // when all but the first may leave
+};
+
+attached& at(void* handle) noexcept { return *static_cast<attached*>(handle); }
+exports::connection& on(void* handle) noexcept { return at(handle).to(); }
 blockdev::device& disk(void* handle) noexcept { return on(handle).disk(); }
+
+template <class Function>
+int request(void* handle, Function&& what) noexcept {
+    return guard([&]() -> result<void> {
+        result<void> done = what(disk(handle));
+        if (!done && done.error().code == errc::canceled) at(handle).leave_in_turn();
+        return done;
+    });
+}
+
 bool fua(std::uint32_t flags) noexcept { return (flags & NBDKIT_FLAG_FUA) != 0; }
 
 // ---- start and end ---------------------------------------------------------------------------------------
@@ -86,21 +127,10 @@ int get_ready() {
     });
 }
 
-// Before 1.34 nbdkit aborts if two replies at once meet a client that is gone: the first closes the socket, the second
-// asserts that it is open. Many waits are broken off at the moment in which a client goes, so they end one by one: what
-// the first has found out, nbdkit knows when the next one returns.
-void leave_in_turn() {
-    static std::mutex turn;
-    const std::lock_guard hold(turn);
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-}
-
 // Wakes when the client or nbdkit goes.
 bool sleep(blockdev::limiter::duration t) {
     const auto whole = std::chrono::duration_cast<std::chrono::seconds>(t);
-    if (nbdkit_nanosleep(static_cast<unsigned>(whole.count()), static_cast<unsigned>((t - whole).count())) == 0) return true;
-    leave_in_turn();
-    return false;
+    return nbdkit_nanosleep(static_cast<unsigned>(whole.count()), static_cast<unsigned>((t - whole).count())) == 0;
 }
 
 int after_fork() {
@@ -139,7 +169,7 @@ void* open(int read_only) {
         const char* name = nbdkit_export_name();
         if (!name) return error(errc::io, "export name");
         TRY(auto connected, g_exports->connect(name, read_only != 0));
-        made = connected.release();
+        made = new attached(std::move(connected));
         return {};
     });
     return made;
@@ -147,7 +177,7 @@ void* open(int read_only) {
 
 void close(void* handle) {
     (void)guard([&]() -> result<void> {
-        delete &on(handle);
+        delete &at(handle);
         return {};
     });
 }
@@ -174,23 +204,23 @@ int can_cache(void*) { return NBDKIT_CACHE_NATIVE; }
 // ---- requests --------------------------------------------------------------------------------------------
 
 int pread(void* handle, void* buf, uint32_t count, uint64_t offset, uint32_t) {
-    return guard([&] { return disk(handle).read(offset, byte_span(static_cast<std::byte*>(buf), count)); });
+    return request(handle, [&](blockdev::device& d) { return d.read(offset, byte_span(static_cast<std::byte*>(buf), count)); });
 }
 
 int pwrite(void* handle, const void* buf, uint32_t count, uint64_t offset, uint32_t flags) {
-    return guard([&] { return disk(handle).write(offset, byte_view(static_cast<const std::byte*>(buf), count), fua(flags)); });
+    return request(handle, [&](blockdev::device& d) { return d.write(offset, byte_view(static_cast<const std::byte*>(buf), count), fua(flags)); });
 }
 
 int flush(void* handle, uint32_t) {
-    return guard([&] { return disk(handle).flush(); });
+    return request(handle, [&](blockdev::device& d) { return d.flush(); });
 }
 
 int trim(void* handle, uint32_t count, uint64_t offset, uint32_t flags) {
-    return guard([&] { return disk(handle).trim(offset, count, fua(flags)); });
+    return request(handle, [&](blockdev::device& d) { return d.trim(offset, count, fua(flags)); });
 }
 
 int zero(void* handle, uint32_t count, uint64_t offset, uint32_t flags) {
-    return guard([&] { return disk(handle).zero(offset, count, fua(flags)); });
+    return request(handle, [&](blockdev::device& d) { return d.zero(offset, count, fua(flags)); });
 }
 
 // Of a change map, what did not change is a hole of unknown content: a client that copies what is allocated leaves it
@@ -207,8 +237,8 @@ std::uint32_t extent_type(blockdev::device::kind is) noexcept {
 }
 
 int extents(void* handle, uint32_t count, uint64_t offset, uint32_t flags, struct nbdkit_extents* to) {
-    return guard([&]() -> result<void> {
-        TRY(const auto found, disk(handle).extents(offset, count));
+    return request(handle, [&](blockdev::device& d) -> result<void> {
+        TRY(const auto found, d.extents(offset, count));
         for (const auto& e : found) {
             if (nbdkit_add_extent(to, e.offset, e.length, extent_type(e.is)) == -1) return error(errc::io, "extents");
             if (flags & NBDKIT_FLAG_REQ_ONE) break;
@@ -218,7 +248,7 @@ int extents(void* handle, uint32_t count, uint64_t offset, uint32_t flags, struc
 }
 
 int cache(void* handle, uint32_t count, uint64_t offset, uint32_t) {
-    return guard([&] { return disk(handle).prefetch(offset, count); });
+    return request(handle, [&](blockdev::device& d) { return d.prefetch(offset, count); });
 }
 
 constexpr char help[] =
