@@ -1,4 +1,4 @@
-// Locks: m_mutex guards the index, the regions' states and the queue, and is never held across I/O or cryptography. The
+// Locks: m_mutex guards the index, the regions' states and the queue, and is never held across I/O or opening. The
 // builders and the order of regions belong to the writer thread alone.
 #include <cache/disk_cache.hpp>
 
@@ -20,13 +20,14 @@ namespace {
 constexpr std::uint64_t region_size_max = 1 * MiB;  // offsets and lengths in the index have 20 bits
 constexpr std::uint64_t region_size_min = 64 * KiB;
 constexpr std::uint64_t regions_min = 16;
-constexpr std::uint64_t buffers_held = 6;       // regions' worth of memory: queue 2, builders 2, one being written, one spare
-constexpr std::uint64_t buffers_part = 8;       // of the memory at most one part for buffers
+constexpr std::uint64_t buffers_held = 4;       // regions' worth of memory: builders 2, one being written, one spare
+constexpr std::uint64_t buffers_part = 16;      // of the memory at most one part for them
+constexpr std::uint64_t queue_part = 8;         // and one for what waits to be written: runs of a megabyte, if there is room
 constexpr std::uint64_t small_part = 10;        // of the regions one part is the small queue
-constexpr std::uint64_t region_memory = 64;     // of a region's state
+constexpr std::uint64_t region_memory = 32;     // of a region's state, and its place in the order
 constexpr std::uint64_t regions_part = 4;       // of the memory at most one part for regions' states
 constexpr std::uint64_t block_size_least = 1 * KiB;  // on average; smaller blocks fill the index before the disk
-constexpr std::size_t large_block = 16 * KiB;   // to stay, it must be asked for twice
+constexpr std::size_t large_block = 16 * KiB + crypto::aead_tag_size;   // to stay, it must be asked for twice
 constexpr std::string_view disk_tier = "tier=\"disk\"";
 
 std::uint64_t region_size_for(std::uint64_t capacity, std::uint64_t memory) {
@@ -38,7 +39,7 @@ std::uint64_t region_size_for(std::uint64_t capacity, std::uint64_t memory) {
 
 // What is left of the memory for the index, and no more than the disk can hold.
 std::uint64_t blocks_max(const disk_options& how, std::uint64_t region_size) {
-    const auto others = buffers_held * region_size + how.capacity / region_size * region_memory;
+    const auto others = buffers_held * region_size + how.memory_max / queue_part + how.capacity / region_size * region_memory;
     return std::min((how.memory_max - others) / disk_index::bytes_a_block, how.capacity / block_size_least);
 }
 
@@ -74,21 +75,17 @@ public:
         m_writer.join();
     }
 
-    block find(const block_key&) override { return nullptr; }
-
-    bool contains(const block_key&) const override { return false; }
-
-    block fetch(const block_key& key) override {
+    block fetch(const block_key& key, const opener& open) override {
         const auto tag = tag_of(key);
         located at;
         if (!locate(tag, at)) return nullptr;
-        bytes sealed(at.where.length + crypto::aead_tag_size);
+        bytes sealed(at.where.length);
         auto got = m_file->read_at(at.where.region * m_region_size + at.where.offset, sealed);
         if (!got) {
             switch_off(got.error());
             return missed();
         }
-        auto plain = *got == sealed.size() ? open_block(at.key, key, at.where.offset, sealed) : result<bytes>(errc::corrupt);
+        auto plain = *got == sealed.size() ? open(sealed) : result<bytes>(errc::corrupt);
         if (!plain) {
             drop_wrong(tag, at);
             return missed();
@@ -98,20 +95,15 @@ public:
         return std::make_shared<const bytes>(std::move(*plain));
     }
 
-    void insert(const block_key& key, block data) override {
-        if (!data || m_off) return;
+    void insert(sealed_run what) override {
+        if (!what.data || what.count == 0 || m_off) return;
         const std::lock_guard lock(m_mutex);
-        if (m_index.find(tag_of(key))) return;  // the same id is the same content
-        if (m_queued + data->size() > 2 * m_region_size || data->size() > m_region_size / 8) {
-            m_count.dropped.add();
-            return;
-        }
-        m_queued += data->size();
-        m_queue.push_back({key, std::move(data)});
+        if (m_queued + what.data->size() > m_how.memory_max / queue_part) return m_count.dropped.add(what.count);
+        m_queued += what.data->size();
+        m_queue.push_back(std::move(what));
         if (m_queue.size() == 1) m_wake.notify_all();
     }
 
-    void forget(const segment_id&) override {}
     std::uint64_t size_bytes() const override {
         const std::lock_guard lock(m_mutex);
         return m_used_regions * m_region_size;
@@ -125,24 +117,18 @@ public:
     }
     bool off() const override { return m_off; }
     std::uint64_t memory_bytes() const override {
-        return m_index.memory_bytes() + m_regions.size() * region_memory + buffers_held * m_region_size;
+        return m_index.memory_bytes() + m_regions.size() * region_memory + buffers_held * m_region_size + m_how.memory_max / queue_part;
     }
 
 private:
     struct region {
         std::uint64_t sequence = 0;  // 0: nothing of it is in the index
         queue_kind queue = queue_kind::small;
-        crypto::secret_key key;
     };
     static_assert(sizeof(region) <= region_memory);
     struct located {
         disk_index::place where;
         std::uint64_t sequence = 0;
-        crypto::secret_key key;
-    };
-    struct waiting {
-        block_key key;
-        block data;
     };
 
     // ---- finding
@@ -156,8 +142,7 @@ private:
         if (!m_off) {
             const std::lock_guard lock(m_mutex);
             if (const auto at = m_index.ask(tag)) {
-                const auto& of = m_regions[at->region];
-                out = {*at, of.sequence, of.key};
+                out = {*at, m_regions[at->region].sequence};
                 return true;
             }
         }
@@ -191,7 +176,7 @@ private:
             const bool last = m_stop;
             auto batch = std::exchange(m_queue, {});
             lock.unlock();
-            for (auto& each : batch) take(std::move(each));
+            for (const auto& each : batch) take(each);
             if (last || wanted != m_flush_done) write_out();
             lock.lock();
             m_flush_done = wanted;
@@ -200,26 +185,34 @@ private:
         }
     }
 
-    void take(waiting item) {
-        const auto tag = tag_of(item.key);
-        bool hot = false, known = false;
+    void take(const sealed_run& what) {
+        std::vector<std::optional<queue_kind>> into(what.count);
         {
             const std::lock_guard lock(m_mutex);
-            m_queued -= item.data->size();
-            known = m_index.find(tag).has_value();
-            hot = m_index.is_ghost(tag);
+            m_queued -= what.data->size();
+            for (std::uint32_t i = 0; i < what.count; ++i) {
+                const auto tag = tag_of(what.key(i));
+                if (!m_index.find(tag)) into[i] = m_index.is_ghost(tag) ? queue_kind::main : queue_kind::small;
+            }
         }
-        if (!known && !m_off) gather(hot ? queue_kind::main : queue_kind::small, item.key, *item.data);
+        for (std::uint32_t i = 0; i < what.count && !m_off; ++i) {
+            if (!into[i]) continue;
+            const auto sealed = what.sealed(i);
+            if (sealed.size() > m_region_size / 8)
+                m_count.dropped.add();
+            else
+                gather(*into[i], what.key(i), sealed);
+        }
     }
 
     std::unique_ptr<region_builder> new_builder() { return std::make_unique<region_builder>(m_how.key, m_region_size, m_random); }
     std::unique_ptr<region_builder>& builder(queue_kind queue) { return m_builders[static_cast<std::size_t>(queue)]; }
 
-    void gather(queue_kind queue, const block_key& key, byte_view plain) {
+    void gather(queue_kind queue, const block_key& key, byte_view sealed) {
         if (!m_gathered.insert(tag_of(key)).second) return;
-        if (builder(queue)->fits(plain.size())) return builder(queue)->add(key, plain);
+        if (builder(queue)->fits(sealed.size())) return builder(queue)->add(key, sealed);
         const auto full = begin_anew(queue);
-        builder(queue)->add(key, plain);  // now: what moves here while a region is freed takes the room that is left
+        builder(queue)->add(key, sealed);  // now: what moves here while a region is freed takes the room that is left
         write_region(queue, *full);
     }
 
@@ -238,13 +231,13 @@ private:
         const auto raw = full.finish(sequence, queue);
         if (auto written = m_file->write_at(into * m_region_size, raw); !written) return switch_off(written.error());
         m_count.written_bytes.add(raw.size());
-        publish(into, sequence, queue, full.key(), full.entries());
+        publish(into, sequence, queue, full.entries());
         m_order[static_cast<std::size_t>(queue)].push_back(into);
     }
 
-    void publish(std::uint32_t into, std::uint64_t sequence, queue_kind queue, const crypto::secret_key& key, const std::vector<region_entry>& entries) {
+    void publish(std::uint32_t into, std::uint64_t sequence, queue_kind queue, const std::vector<region_entry>& entries) {
         const std::lock_guard lock(m_mutex);
-        m_regions[into] = {sequence, queue, key};
+        m_regions[into] = {sequence, queue};
         ++m_used_regions;
         m_count.size.set(static_cast<std::int64_t>(m_used_regions * m_region_size));
         for (const auto& e : entries) m_index.insert(tag_of(e.key), {into, e.offset, e.length, 0});
@@ -275,39 +268,36 @@ private:
         const auto which = from.front();
         from.pop_front();
         const auto table = read_table(which);
-        std::vector<std::pair<region_entry, std::uint8_t>> keep;
-        crypto::secret_key key;
+        std::vector<region_entry> keep;
         {
             const std::lock_guard lock(m_mutex);
-            key = m_regions[which].key;
             if (!table) m_index.erase_region(which);
             for (const auto& e : table ? *table : std::vector<region_entry>()) {
                 const auto tag = tag_of(e.key);
                 const auto at = m_index.find(tag);
                 if (!at || !m_index.erase(tag, which)) continue;
                 if (at->asked >= (from_small && e.length > large_block ? 2 : 1))
-                    keep.emplace_back(e, at->asked);
+                    keep.push_back(e);
                 else if (from_small)
                     m_index.add_ghost(tag);
                 m_count.evictions.add();
             }
         }
-        move_to_main(which, key, keep);
+        move_to_main(which, keep);
         const std::lock_guard lock(m_mutex);
         m_regions[which].sequence = 0;
         --m_used_regions;
         m_free.push_back(which);
     }
 
-    void move_to_main(std::uint32_t from, const crypto::secret_key& key, const std::vector<std::pair<region_entry, std::uint8_t>>& what) {
-        for (const auto& [e, asked] : what) {
+    void move_to_main(std::uint32_t from, const std::vector<region_entry>& what) {
+        for (const auto& e : what) {
             if (m_off || !builder(queue_kind::main)->fits(e.length)) return;
-            bytes sealed(e.length + crypto::aead_tag_size);
+            bytes sealed(e.length);
             const auto got = m_file->read_at(from * m_region_size + e.offset, sealed);
             if (!got) return switch_off(got.error());
-            const auto plain = open_block(key, e.key, e.offset, sealed);
-            if (plain)
-                gather(queue_kind::main, e.key, *plain);
+            if (*got == sealed.size())
+                gather(queue_kind::main, e.key, sealed);
             else
                 m_count.errors.add();
         }
@@ -334,9 +324,8 @@ private:
         bytes sealed(header.table_size);
         TRY(const auto got, m_file->read_at(which * m_region_size + header.table_offset, sealed));
         if (got != sealed.size()) return error(errc::corrupt, "end of the disk cache");
-        const auto key = region_key(m_how.key, header.salt);
-        if (into) *into = {header.sequence, header.queue, key};
-        return open_table(key, raw, sealed, m_region_size);
+        if (into) *into = {header.sequence, header.queue};
+        return open_table(m_how.key, header.salt, raw, sealed, m_region_size);
     }
 
     // Newest first, so that of two places of a block the newer wins, and what has no room is the oldest. False: stopped.
@@ -394,7 +383,7 @@ private:
     disk_index m_index;
     std::vector<region> m_regions;
     std::uint64_t m_used_regions = 0;
-    std::deque<waiting> m_queue;
+    std::deque<sealed_run> m_queue;
     std::uint64_t m_queued = 0;  // bytes in it
     std::uint64_t m_flush_wanted = 0, m_flush_done = 0;
     bool m_stop = false;
@@ -410,7 +399,8 @@ private:
 }  // namespace
 
 std::uint64_t disk_memory_wanted(std::uint64_t capacity) noexcept {
-    return capacity / (4 * KiB) * disk_index::bytes_a_block + capacity / region_size_max * region_memory + buffers_held * region_size_max + region_size_max;
+    const auto rest = capacity / (4 * KiB) * disk_index::bytes_a_block + capacity / region_size_max * region_memory + (buffers_held + 1) * region_size_max;
+    return std::max(rest * queue_part / (queue_part - 1), rest + 4 * MiB);
 }
 
 result<std::unique_ptr<disk_cache>> disk_cache::open(os::file_system& disk, disk_options how, random_source& random, metrics& count) {

@@ -1,7 +1,7 @@
 // Where each block of the disk tier lies: 16 bytes a block, open addressing, and the ghosts of S3-FIFO at 4 bytes each.
 //
-// A block is known by a 64-bit tag of its key. Two keys with one tag cost a miss, never wrong bytes: what is read is
-// authenticated as the block that was asked for. Not thread-safe.
+// A block is known by a 64-bit tag of its key. Two keys with one tag cost a miss, never wrong bytes: what is read
+// opens as the block that was asked for, or not at all. Not thread-safe.
 #pragma once
 
 #include <cache/block_cache.hpp>
@@ -24,7 +24,7 @@ public:
     struct place {
         std::uint32_t region = 0;  // < 2^24
         std::uint32_t offset = 0;  // in it, a multiple of region_align, < 2^20
-        std::uint32_t length = 0;  // plain, < 2^20
+        std::uint32_t length = 0;  // sealed, < 2^20
         std::uint8_t asked = 0;    // how often since it was written, at most 3
     };
 

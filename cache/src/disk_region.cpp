@@ -5,7 +5,7 @@
 namespace cess::cache {
 namespace {
 
-constexpr char magic[8] = {'C', 'E', 'S', 'S', 'C', 'C', 'H', '1'};
+constexpr char magic[8] = {'C', 'E', 'S', 'S', 'C', 'C', 'H', '2'};
 constexpr std::size_t entry_size = segment_id::size + 3 * sizeof(std::uint32_t);
 
 template <class Number>
@@ -22,16 +22,9 @@ Number load(const std::byte* at) {
 std::uint64_t aligned(std::uint64_t n) { return (n + region_align - 1) / region_align * region_align; }
 std::uint64_t table_size(std::size_t entries) { return entries * entry_size + crypto::aead_tag_size; }
 
-std::array<std::byte, segment_id::size + 4> name_of(const block_key& key) {
-    std::array<std::byte, segment_id::size + 4> out;
-    std::memcpy(out.data(), key.segment.raw.data(), segment_id::size);
-    store(out.data() + segment_id::size, key.block);
-    return out;
-}
+crypto::secret_key table_key(const crypto::secret_key& tier, const salt256& salt) { return crypto::hkdf(tier, salt.view(), "cess disk cache table v2"); }
 
 }  // namespace
-
-crypto::secret_key region_key(const crypto::secret_key& tier, const salt256& salt) { return crypto::hkdf(tier, salt.view(), "cess disk cache region v1"); }
 
 result<region_header> parse_region_header(byte_view raw, std::uint64_t region_size) {
     const error empty(errc::corrupt, "no region of the disk cache");
@@ -50,9 +43,10 @@ result<region_header> parse_region_header(byte_view raw, std::uint64_t region_si
     return out;
 }
 
-result<std::vector<region_entry>> open_table(const crypto::secret_key& key, byte_view header, byte_view sealed, std::uint64_t region_size) {
+result<std::vector<region_entry>> open_table(const crypto::secret_key& tier, const salt256& salt, byte_view header, byte_view sealed,
+                                             std::uint64_t region_size) {
     bytes plain(sealed.size() - crypto::aead_tag_size);
-    crypto::aead cipher(key);
+    crypto::aead cipher(table_key(tier, salt));
     CHECK_OK(cipher.open(crypto::aead_nonce::from_index(0), header.first(region_header::size), sealed, plain));
     std::vector<region_entry> out(plain.size() / entry_size);
     const auto* at = plain.data();
@@ -62,32 +56,21 @@ result<std::vector<region_entry>> open_table(const crypto::secret_key& key, byte
         e.offset = load<std::uint32_t>(at + segment_id::size + 4);
         e.length = load<std::uint32_t>(at + segment_id::size + 8);
         at += entry_size;
-        if (e.offset % region_align != 0 || std::uint64_t{e.offset} + e.length + crypto::aead_tag_size > region_size)
+        if (e.offset % region_align != 0 || std::uint64_t{e.offset} + e.length > region_size)
             return error(errc::corrupt, "table of the disk cache");
     }
     return out;
 }
 
-result<bytes> open_block(const crypto::secret_key& key, const block_key& which, std::uint32_t offset, byte_view sealed) {
-    bytes plain(sealed.size() - crypto::aead_tag_size);
-    crypto::aead cipher(key);
-    CHECK_OK(cipher.open(crypto::aead_nonce::from_index(offset), name_of(which), sealed, plain));
-    return plain;
-}
-
 region_builder::region_builder(const crypto::secret_key& tier, std::uint64_t region_size, random_source& random)
-    : m_raw(region_size), m_used(aligned(region_header::size)), m_salt(random.id<salt256>()), m_key(region_key(tier, m_salt)), m_aead(m_key) {}
+    : m_raw(region_size), m_used(aligned(region_header::size)), m_salt(random.id<salt256>()), m_table(table_key(tier, m_salt)) {}
 
-bool region_builder::fits(std::size_t plain) const noexcept {
-    return m_used + aligned(plain + crypto::aead_tag_size) + table_size(m_entries.size() + 1) <= m_raw.size();
-}
+bool region_builder::fits(std::size_t sealed) const noexcept { return m_used + aligned(sealed) + table_size(m_entries.size() + 1) <= m_raw.size(); }
 
-void region_builder::add(const block_key& which, byte_view plain) {
-    const auto offset = static_cast<std::uint32_t>(m_used);
-    const auto sealed = plain.size() + crypto::aead_tag_size;
-    m_aead.seal(crypto::aead_nonce::from_index(offset), name_of(which), plain, byte_span(m_raw).subspan(offset, sealed));
-    m_entries.push_back({which, offset, static_cast<std::uint32_t>(plain.size())});
-    m_used += aligned(sealed);
+void region_builder::add(const block_key& which, byte_view sealed) {
+    std::memcpy(&m_raw[m_used], sealed.data(), sealed.size());
+    m_entries.push_back({which, static_cast<std::uint32_t>(m_used), static_cast<std::uint32_t>(sealed.size())});
+    m_used += aligned(sealed.size());
 }
 
 byte_view region_builder::finish(std::uint64_t sequence, queue_kind queue) {
@@ -109,7 +92,7 @@ byte_view region_builder::finish(std::uint64_t sequence, queue_kind queue) {
         at += entry_size;
     }
     const auto header = byte_view(m_raw).first(region_header::size);
-    m_aead.seal(crypto::aead_nonce::from_index(0), header, plain, byte_span(m_raw).subspan(m_used, sealed));
+    m_table.seal(crypto::aead_nonce::from_index(0), header, plain, byte_span(m_raw).subspan(m_used, sealed));
     return byte_view(m_raw).first(m_used + sealed);
 }
 

@@ -1,8 +1,8 @@
-// A region of the disk tier: a header, sealed blocks, and a sealed table of what they are. Pure; docs/formats/cache.md.
+// A region of the disk tier: a header, blocks that came sealed, and a sealed table of what they are. Pure;
+// docs/formats/cache.md.
 //
-// Every region is written once, as a whole, under a key of its own: HKDF(the tier's key, a fresh salt). A block's nonce
-// is its place in the region, the table's is 0, so no key meets a nonce twice. Additional data names the block, or
-// repeats the header: a block found in another's place, and a table under another header, do not open.
+// Every region is written once, as a whole. Its table has a key of its own: HKDF(the tier's key, a fresh salt), and
+// repeats the header as additional data: a table under another header does not open.
 #pragma once
 
 #include "disk_index.hpp"
@@ -26,21 +26,19 @@ struct region_header {
 struct region_entry {
     block_key key;
     std::uint32_t offset = 0;  // of the sealed block in the region
-    std::uint32_t length = 0;  // plain
+    std::uint32_t length = 0;  // sealed
 };
 
-[[nodiscard]] crypto::secret_key region_key(const crypto::secret_key& tier, const salt256& salt);
-[[nodiscard]] result<std::vector<region_entry>> open_table(const crypto::secret_key& key, byte_view header, byte_view sealed, std::uint64_t region_size);
-[[nodiscard]] result<bytes> open_block(const crypto::secret_key& key, const block_key& which, std::uint32_t offset, byte_view sealed);
+[[nodiscard]] result<std::vector<region_entry>> open_table(const crypto::secret_key& tier, const salt256& salt, byte_view header, byte_view sealed,
+                                                           std::uint64_t region_size);
 
 // One region on its way to the disk. Not thread-safe.
 class region_builder {
 public:
     region_builder(const crypto::secret_key& tier, std::uint64_t region_size, random_source& random);
-    [[nodiscard]] bool fits(std::size_t plain) const noexcept;
-    void add(const block_key& which, byte_view plain);  // REQUIRES: fits(plain.size())
+    [[nodiscard]] bool fits(std::size_t sealed) const noexcept;
+    void add(const block_key& which, byte_view sealed);  // REQUIRES: fits(sealed.size())
     [[nodiscard]] const std::vector<region_entry>& entries() const noexcept { return m_entries; }
-    [[nodiscard]] const crypto::secret_key& key() const noexcept { return m_key; }
     // The bytes to be written at the region's start. REQUIRES: nothing is added afterwards
     [[nodiscard]] byte_view finish(std::uint64_t sequence, queue_kind queue);
 
@@ -48,8 +46,7 @@ private:
     bytes m_raw;
     std::uint64_t m_used;
     salt256 m_salt;
-    crypto::secret_key m_key;
-    crypto::aead m_aead;
+    crypto::aead m_table;
     std::vector<region_entry> m_entries;
 };
 

@@ -194,7 +194,6 @@ public:
         return found;
     }
     bool contains(const block_key& key) const override { return const_cast<memory_cache*>(this)->shard_of(key).contains(key); }
-    block fetch(const block_key&) override { return nullptr; }
     void insert(const block_key& key, block data) override {
         if (data) shard_of(key).insert(key, std::move(data), m_count);
     }

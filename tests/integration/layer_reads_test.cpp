@@ -1,6 +1,7 @@
 // Reading ahead, shared fetches and hedging over real miners, by what they ask of them.
 #include <support/layer_house.hpp>
 
+#include <cache/disk_cache.hpp>
 #include <core/base/log.hpp>
 #include <node/storage/protocol.hpp>
 
@@ -55,6 +56,27 @@ struct stored {
     ledger::segment_record record;
 };
 
+// A reader with a disk behind its memory.
+struct with_disk {
+    explicit with_disk(stored& s) : by(s.house.new_owner()) {
+        cache::disk_options how;
+        how.directory = "/cache";
+        how.capacity = 64 * MiB;
+        how.memory_max = 32 * MiB;  // it takes runs of a megabyte, and two of them at once
+        how.key = crypto::secret_key::generate(random);
+        auto made = cache::disk_cache::open(files, how, random, by->count);
+        REQUIRE(made.has_value());
+        disk = made->get();
+        disk->flush();
+        by->blocks.put_behind(std::move(*made));
+    }
+    std::uint64_t requests() { return stored::counted(*by, "cess_layer_fragment_reads_total"); }
+    faulty_disk files;
+    system_random random;
+    std::unique_ptr<layer_house::owner> by;
+    cache::disk_cache* disk = nullptr;
+};
+
 net::local_network::fate slow(net::duration by) {
     net::local_network::fate out;
     out.delay = by;
@@ -78,6 +100,41 @@ TEST_CASE("what was read ahead is read without another request") {
     CHECK(stored::counted(*reader, "cess_layer_fragment_reads_total") == requests);
 }
 
+TEST_CASE("what a stream reads whole passes by the memory and is found on the disk") {
+    stored s;
+    with_disk reader(s);
+    s.read_ahead(*reader.by, 0, 2 * MiB, layer::stream_id{1});
+    for (std::uint64_t at = 0; at < 2 * MiB; at += 128 * KiB) CHECK(s.reads_right(*reader.by, at, 128 * KiB));
+    CHECK(reader.by->blocks.memory().size_bytes() == 0);
+    reader.disk->flush();
+    const auto requests = reader.requests();
+    CHECK(s.reads_right(*reader.by, 0, 2 * MiB));
+    CHECK(reader.requests() == requests);
+    CHECK(reader.by->blocks.memory().size_bytes() >= 2 * MiB);  // it was asked for again
+}
+
+TEST_CASE("a stream that reads less than a block at a time asks for each block once") {
+    stored s;
+    with_disk reader(s);
+    s.read_ahead(*reader.by, 0, 64 * KiB, layer::stream_id{1});
+    stored::settle(*reader.by, 64 * KiB);
+    const auto requests = reader.requests();
+    for (std::uint64_t at = 0; at < 64 * KiB; at += 512) CHECK(s.reads_right(*reader.by, at, 512));
+    CHECK(reader.requests() == requests);
+}
+
+TEST_CASE("what the disk gives back wrong is asked of the miners") {
+    stored s;
+    with_disk reader(s);
+    CHECK(s.reads_right(*reader.by, 0, 64 * KiB));
+    reader.disk->flush();
+    reader.by->blocks.memory().forget(s.record.id);
+    for (std::uint64_t at = 100; at < 64 * KiB; at += 1000) REQUIRE(reader.files.flip("/cache/blocks", at));
+    const auto requests = reader.requests();
+    CHECK(s.reads_right(*reader.by, 0, 64 * KiB));
+    CHECK(reader.requests() > requests);
+}
+
 TEST_CASE("a read of what is on its way waits for it and asks nobody again") {
     stored s;
     const auto reader = s.house.new_owner();
@@ -95,7 +152,7 @@ TEST_CASE("a stream that is given up leaves nothing behind but a count") {
     stored::settle(*reader, 1 * MiB);
     reader->layer->give_up(layer::stream_id{1});
     CHECK(stored::counted(*reader, "cess_layer_ahead_wasted_bytes_total") == 1 * MiB);
-    CHECK(reader->blocks->size_bytes() == 0);
+    CHECK(reader->blocks.memory().size_bytes() == 0);
     for (const auto& miner : s.record.holders) s.house.set_fate(miner, slow(30ms));
     s.read_ahead(*reader, 0, 4 * MiB, layer::stream_id{2});
     reader->layer->give_up(layer::stream_id{2});  // under way
@@ -140,7 +197,7 @@ TEST_CASE("many threads read, read ahead and give up at once, and every byte is 
                 if (random.below(3) == 0) s.read_ahead(*reader, at, length, stream);
                 if (random.below(5) == 0) reader->layer->give_up(stream);
                 if (!s.reads_right(*reader, at, length)) ++wrong;
-                if (random.below(20) == 0) reader->blocks->forget(s.record.id);
+                if (random.below(20) == 0) reader->blocks.memory().forget(s.record.id);
             }
         });
     for (auto& t : threads) t.join();

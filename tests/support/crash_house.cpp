@@ -239,7 +239,7 @@ crash_house::process::process(crash_house& in, const layer::deadlines& limits, c
     : session(crypto::signing_key::generate(in.m_world.random())), id(crypto::id_of<node_id>(session.pub())),
       network(std::make_unique<weather_caller>(in, id, &fate)), ledger(chain::make_client(in.m_world, *network, in.m_config)),
       blocks(cache::make_memory_cache(2 * MiB, count)) {
-    layer::dependencies on{in.m_world, *network, *ledger, *blocks, count, limits, 1, &fate, broken};
+    layer::dependencies on{in.m_world, *network, *ledger, blocks, count, limits, 1, &fate, broken};
     layer = layer::make_layer(on);
 }
 

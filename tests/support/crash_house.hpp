@@ -65,7 +65,7 @@ public:
         std::unique_ptr<net::caller> network;
         std::unique_ptr<chain::client> ledger;
         metrics count;
-        std::unique_ptr<cache::block_cache> blocks;
+        cache::tiered_cache blocks;
         std::unique_ptr<layer::layer> layer;
     };
     [[nodiscard]] std::unique_ptr<process> new_process(const layer::deadlines& limits, const layer::recovery_mutations& broken = {}) {

@@ -123,7 +123,7 @@ layer_house::~layer_house() {
 layer_house::owner::owner(layer_house& in, layer::deadlines limits)
     : session(crypto::signing_key::generate(in.m_world.random())), network(in.m_network->caller_as(crypto::id_of<node_id>(session.pub()))),
       ledger(chain::make_client(in.m_world, *network, in.m_config)), blocks(cache::make_memory_cache(64 * MiB, count)) {
-    cess::layer::dependencies on{in.m_world, *network, *ledger, *blocks, count, limits, 2};
+    cess::layer::dependencies on{in.m_world, *network, *ledger, blocks, count, limits, 2};
     layer = cess::layer::make_layer(on);
 }
 

@@ -34,7 +34,7 @@ public:
         std::unique_ptr<net::caller> network;
         std::unique_ptr<chain::client> ledger;
         metrics count;
-        std::unique_ptr<cache::block_cache> blocks;
+        cache::tiered_cache blocks;
         std::unique_ptr<layer::layer> layer;
     };
     [[nodiscard]] std::unique_ptr<owner> new_owner(layer::deadlines limits = quick());

@@ -1,5 +1,6 @@
 // The disk tier of the block cache: what it answers is right or nothing, whatever happens to its disk.
 #include <cache/disk_cache.hpp>
+#include <cache/tiered_cache.hpp>
 #include <support/faulty_disk.hpp>
 
 #include <core/base/log.hpp>
@@ -29,6 +30,33 @@ bytes content_of(const cache::block_key& key, std::size_t size = 4096) {
     return out;
 }
 
+// The layer's part: who has this key reads and forges blocks, the disk does neither.
+const crypto::secret_key& layers_key() {
+    static seeded_random random(99);
+    static const auto key = crypto::secret_key::generate(random);
+    return key;
+}
+
+cache::sealed_run sealed(const cache::block_key& key, const bytes& content) {
+    bytes out(content.size() + crypto::aead_tag_size);
+    crypto::aead cipher(layers_key());
+    cipher.seal(crypto::aead_nonce::from_index(key.block), key.segment.view(), content, out);
+    const auto size = static_cast<std::uint32_t>(out.size());
+    return {key.segment, key.block, 1, size, std::make_shared<const bytes>(std::move(out))};
+}
+
+cache::opener opener_of(const cache::block_key& key) {
+    return [key](byte_view sealed) -> result<bytes> {
+        if (sealed.size() < crypto::aead_tag_size) return error(errc::corrupt);
+        bytes plain(sealed.size() - crypto::aead_tag_size);
+        crypto::aead cipher(layers_key());
+        CHECK_OK(cipher.open(crypto::aead_nonce::from_index(key.block), key.segment.view(), sealed, plain));
+        return plain;
+    };
+}
+
+cache::block fetch(cache::sealed_cache& from, const cache::block_key& key) { return from.fetch(key, opener_of(key)); }
+
 struct house {
     explicit house(std::uint64_t capacity = 4 * MiB) {
         log::settings quiet;
@@ -55,7 +83,7 @@ struct house {
 void insert(cache::disk_cache& into, std::uint64_t segment, std::uint32_t from, std::uint32_t to, std::size_t size = 4096) {
     for (auto i = from; i < to; ++i) {
         const auto key = key_of(segment, i);
-        into.insert(key, std::make_shared<const bytes>(content_of(key, size)));
+        into.insert(sealed(key, content_of(key, size)));
         if (i % 8 == 7) into.flush();  // faster than the queue holds
     }
     into.flush();
@@ -66,7 +94,7 @@ std::size_t found(cache::disk_cache& in, std::uint64_t segment, std::uint32_t fr
     std::size_t n = 0;
     for (auto i = from; i < to; ++i) {
         const auto key = key_of(segment, i);
-        const auto block = in.fetch(key);
+        const auto block = fetch(in, key);
         if (!block) continue;
         REQUIRE(*block == content_of(key, size));
         ++n;
@@ -100,7 +128,7 @@ TEST_CASE("blocks that wait to be written are written when the cache closes") {
     {
         const auto blocks = h.open();
         blocks->flush();  // it has looked at its regions then
-        blocks->insert(key, std::make_shared<const bytes>(content_of(key)));
+        blocks->insert(sealed(key, content_of(key)));
     }
     const auto blocks = h.open();
     blocks->flush();
@@ -224,7 +252,7 @@ TEST_CASE("the disk tier keeps its bounds on disk and in memory") {
     seeded_random random(3);
     for (std::uint32_t i = 0; i < 2000; ++i) {
         const auto key = key_of(4, i);
-        blocks->insert(key, std::make_shared<const bytes>(content_of(key, random.below(12 * KiB) + 1)));
+        blocks->insert(sealed(key, content_of(key, random.below(12 * KiB) + 1)));
         if (i % 4 == 0) blocks->flush();
     }
     CHECK(blocks->size_bytes() <= 1 * MiB);
@@ -237,12 +265,12 @@ TEST_CASE("an index too small for the disk lets the oldest go") {
     const auto blocks = h.open();
     CHECK(blocks->memory_bytes() <= h.how.memory_max);
     for (std::uint32_t i = 0; i < 24'000; ++i) {
-        blocks->insert(key_of(1, i), std::make_shared<const bytes>(64, std::byte{1}));
+        blocks->insert(sealed(key_of(1, i), bytes(64, std::byte{1})));
         if (i % 1000 == 0) blocks->flush();
     }
     blocks->flush();
-    CHECK(blocks->fetch(key_of(1, 23'999)));
-    CHECK_FALSE(blocks->fetch(key_of(1, 1)));
+    CHECK(fetch(*blocks, key_of(1, 23'999)));
+    CHECK_FALSE(fetch(*blocks, key_of(1, 1)));
 }
 
 TEST_CASE("hot blocks that move to a new region leave room for the one that began it") {
@@ -254,10 +282,10 @@ TEST_CASE("hot blocks that move to a new region leave room for the one that bega
             for (auto j = i; j < i + 4; ++j) {
                 const auto key = key_of(1, j);
                 const auto size = 1 + 37 * (j % 97) + 4 * KiB;
-                if (const auto block = blocks->fetch(key))
+                if (const auto block = fetch(*blocks, key))
                     REQUIRE(*block == content_of(key, size));
                 else
-                    blocks->insert(key, std::make_shared<const bytes>(content_of(key, size)));
+                    blocks->insert(sealed(key, content_of(key, size)));
             }
             if (random.below(4) == 0) blocks->flush();
         }
@@ -295,7 +323,7 @@ TEST_CASE("nothing on the disk can be read without the key") {
     {
         const auto blocks = h.open();
         blocks->flush();
-        blocks->insert(key, std::make_shared<const bytes>(content));
+        blocks->insert(sealed(key, content));
     }
     bytes all(4 * MiB);
     REQUIRE((*h.disk.open("/cache/blocks", os::open_mode::read))->read_at(0, all).has_value());
@@ -307,12 +335,12 @@ TEST_CASE("nothing on the disk can be read without the key") {
     {
         const auto stranger = h.open();
         stranger->flush();
-        CHECK_FALSE(stranger->fetch(key));
+        CHECK_FALSE(fetch(*stranger, key));
     }
     h.how.key = ours;
     const auto blocks = h.open();
     blocks->flush();
-    CHECK(blocks->fetch(key));
+    CHECK(fetch(*blocks, key));
 }
 
 TEST_CASE("the disk tier is used by many threads at once") {
@@ -325,10 +353,10 @@ TEST_CASE("the disk tier is used by many threads at once") {
             seeded_random random(t);
             for (int i = 0; i < 3000; ++i) {
                 const auto key = key_of(1, static_cast<std::uint32_t>(random.below(random.below(400) + 1)));
-                const auto block = disk->fetch(key);
+                const auto block = fetch(*disk, key);
                 if (block) ++hits;
                 if (block && *block != content_of(key)) ++wrong;
-                if (!block) disk->insert(key, std::make_shared<const bytes>(content_of(key)));
+                if (!block) disk->insert(sealed(key, content_of(key)));
                 if (random.below(50) == 0) disk->flush();
             }
         });
@@ -341,20 +369,55 @@ TEST_CASE("the disk tier is used by many threads at once") {
 
 TEST_CASE("memory stands in front of the disk, and what the disk has comes back to it") {
     house h;
+    const auto key = key_of(1, 1);
     {
         cache::tiered_cache blocks(cache::make_memory_cache(1 * MiB, h.count));
-        CHECK_FALSE(blocks.fetch(key_of(1, 1)));
+        CHECK_FALSE(blocks.has_slow_tier());
+        CHECK_FALSE(blocks.fetch(key, opener_of(key)));
         auto disk = h.open();
         disk->flush();
         blocks.put_behind(std::move(disk));
-        blocks.insert(key_of(1, 1), std::make_shared<const bytes>(content_of(key_of(1, 1))));
-        CHECK(blocks.find(key_of(1, 1)));
+        CHECK(blocks.has_slow_tier());
+        blocks.insert_behind(sealed(key, content_of(key)));
+        CHECK_FALSE(blocks.memory().find(key));
     }
     auto disk = h.open();
     disk->flush();
     cache::tiered_cache blocks(cache::make_memory_cache(1 * MiB, h.count));
     blocks.put_behind(std::move(disk));
-    CHECK_FALSE(blocks.find(key_of(1, 1)));
-    CHECK(blocks.fetch(key_of(1, 1)));
-    CHECK(blocks.find(key_of(1, 1)));
+    CHECK_FALSE(blocks.memory().find(key));
+    CHECK(blocks.fetch(key, opener_of(key)));
+    CHECK(blocks.memory().find(key));
+}
+
+TEST_CASE("a run of blocks is found block by block, the shorter last one as well") {
+    house h;
+    const auto blocks = h.open();
+    blocks->flush();
+    cache::sealed_run run;
+    run.segment = key_of(1, 0).segment;
+    run.first = 7;
+    bytes all;
+    for (std::uint32_t i = 7; i < 20; ++i) {
+        const auto one = sealed(key_of(1, i), content_of(key_of(1, i), i == 19 ? 100 : 4096));
+        if (i == 7) run.block_size = one.block_size;
+        all.insert(all.end(), one.data->begin(), one.data->end());
+        ++run.count;
+    }
+    run.data = std::make_shared<const bytes>(std::move(all));
+    blocks->insert(run);
+    blocks->flush();
+    CHECK(found(*blocks, 1, 0, 19) == 12);
+    CHECK(found(*blocks, 1, 19, 20, 100) == 1);
+}
+
+TEST_CASE("a block that another opens as its own is no hit") {
+    house h;
+    const auto blocks = h.open();
+    blocks->flush();
+    blocks->insert(sealed(key_of(1, 1), content_of(key_of(1, 1))));
+    blocks->flush();
+    CHECK_FALSE(blocks->fetch(key_of(1, 1), opener_of(key_of(1, 2))));
+    CHECK(h.counted("cess_cache_errors_total") == 1);
+    CHECK_FALSE(fetch(*blocks, key_of(1, 1)));  // it was dropped
 }

@@ -1,8 +1,7 @@
-// A bounded cache of verified plain blocks under the read path, shared by all volumes of a process.
+// A bounded cache of verified plain blocks in memory, under the read path, shared by all volumes of a process.
 //
-// The tier interface through which memory, disk and cache miners over the network come: a block is named by its
-// segment's content id and its index, so that clones share, and nothing cached can be stale. Thread-safe; only
-// fetch() waits for I/O.
+// A block is named by its segment's content id and its index, so that clones share, and nothing cached can be stale.
+// Slower tiers, which keep blocks sealed, stand behind it: sealed_cache.hpp. Thread-safe.
 #pragma once
 
 #include <core/base/bytes.hpp>
@@ -24,13 +23,10 @@ using block = std::shared_ptr<const bytes>;
 class block_cache {
 public:
     virtual ~block_cache() = default;
-    [[nodiscard]] virtual block find(const block_key& key) = 0;  // in memory; null on a miss
-    [[nodiscard]] virtual bool contains(const block_key& key) const = 0;  // in memory; does not count as use
-    // Where find() has failed: from a slower tier, whose block find() then has. May block on the local disk.
-    [[nodiscard]] virtual block fetch(const block_key& key) = 0;
-    [[nodiscard]] virtual bool has_slow_tier() const { return false; }  // fetch() may find what find() does not
+    [[nodiscard]] virtual block find(const block_key& key) = 0;           // null on a miss
+    [[nodiscard]] virtual bool contains(const block_key& key) const = 0;  // does not count as use
     virtual void insert(const block_key& key, block data) = 0;
-    virtual void forget(const segment_id& segment) = 0;          // in memory; a slower tier lets it age out
+    virtual void forget(const segment_id& segment) = 0;
     [[nodiscard]] virtual std::uint64_t size_bytes() const = 0;
 };
 

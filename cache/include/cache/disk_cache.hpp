@@ -2,19 +2,18 @@
 //
 // One file, used as a log of regions: blocks gather in memory and are written a region at a time by a thread of the
 // tier's own; the oldest region makes room. Scan-resistant like the memory tier (S3-FIFO): a tenth of the regions for
-// new blocks, the rest for those that were asked for again, from here or soon after they had to go. What is on disk is
-// sealed under a key that is never stored, so it is private, and every block is authenticated whenever it is found:
-// wrong bytes are a miss. docs/formats/cache.md has the layout. Nothing is ever synced: a crash costs what came last.
+// new blocks, the rest for those that were asked for again, from here or soon after they had to go. Blocks stay sealed
+// as they came from the miners, and are authenticated by who opens them: wrong bytes are a miss. The tables of what is
+// where are sealed under a key that is never stored. docs/formats/cache.md has the layout. Nothing is ever synced: a
+// crash costs what came last.
 //
 // A disk that fails or is full switches the tier off, with one line in the log; the process goes on without it.
 #pragma once
 
-#include <cache/block_cache.hpp>
+#include <cache/sealed_cache.hpp>
 
 #include <core/crypto/crypto.hpp>
 #include <core/os/file_system.hpp>
-
-#include <atomic>
 
 namespace cess::cache {
 
@@ -29,9 +28,8 @@ inline constexpr std::uint64_t disk_memory_min = 1 * MiB;
 // What an index over `capacity` bytes of 4 KiB blocks and the buffers take, unless they are given less.
 [[nodiscard]] std::uint64_t disk_memory_wanted(std::uint64_t capacity) noexcept;
 
-// Thread-safe. fetch() reads the disk; find() knows nothing, for nothing is in memory; insert() only queues, and drops
-// what comes faster than the disk takes it.
-class disk_cache : public block_cache {
+// Thread-safe. fetch() reads the disk.
+class disk_cache : public sealed_cache {
 public:
     // Blocks of the last run are found as soon as their regions have been read, in the background.
     [[nodiscard]] static result<std::unique_ptr<disk_cache>> open(os::file_system& disk, disk_options how, random_source& random, metrics& count);
@@ -39,28 +37,8 @@ public:
     // then it gives up what waits, for a large disk takes long.
     virtual void flush() = 0;
     [[nodiscard]] virtual bool off() const = 0;
+    [[nodiscard]] virtual std::uint64_t size_bytes() const = 0;
     [[nodiscard]] virtual std::uint64_t memory_bytes() const = 0;  // of index and buffers, at most
-};
-
-// Memory in front of a disk tier, which may come later: insert() goes to both, fetch() brings from the disk to memory.
-// Thread-safe.
-class tiered_cache final : public block_cache {
-public:
-    explicit tiered_cache(std::unique_ptr<block_cache> memory) : m_memory(std::move(memory)) {}
-    void put_behind(std::unique_ptr<disk_cache> disk);  // once
-
-    [[nodiscard]] block find(const block_key& key) override { return m_memory->find(key); }
-    [[nodiscard]] bool contains(const block_key& key) const override { return m_memory->contains(key); }
-    [[nodiscard]] block fetch(const block_key& key) override;
-    [[nodiscard]] bool has_slow_tier() const override { return m_disk != nullptr; }
-    void insert(const block_key& key, block data) override;
-    void forget(const segment_id& segment) override { m_memory->forget(segment); }
-    [[nodiscard]] std::uint64_t size_bytes() const override { return m_memory->size_bytes(); }
-
-private:
-    std::unique_ptr<block_cache> m_memory;
-    std::unique_ptr<disk_cache> m_owned;
-    std::atomic<disk_cache*> m_disk{nullptr};
 };
 
 }  // namespace cess::cache

@@ -8,6 +8,7 @@
 #include "memory_budget.hpp"
 
 #include <cache/disk_cache.hpp>
+#include <cache/tiered_cache.hpp>
 #include <objectstore/client/client.hpp>
 
 namespace cess::client {

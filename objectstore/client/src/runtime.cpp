@@ -24,7 +24,7 @@ owner_identity identity_of(const config& c, const chain::account& who, const cry
     return owner_identity{ledger::id_of(c.network.origin), who.id(), session.pub()};
 }
 
-::cess::layer::dependencies for_layer(net::env& world, net::caller& network, chain::client& ledger, cache::block_cache& blocks, metrics& count,
+::cess::layer::dependencies for_layer(net::env& world, net::caller& network, chain::client& ledger, cache::tiered_cache& blocks, metrics& count,
                                       const ::cess::layer::deadlines& limits, std::uint64_t ahead_max) {
     ::cess::layer::dependencies out{world, network, ledger, blocks, count, limits};
     out.ahead_max = ahead_max;

@@ -43,27 +43,27 @@ void extend(std::vector<run>& runs, const run& like, std::uint64_t block) {
     runs.back().count = 1;
 }
 
-struct disk_lookup {
-    cache::block_cache* blocks;
+// What the slow tier has of a run, null for what it has not. Blocks on its I/O.
+struct slow_lookup {
+    cache::tiered_cache* blocks;
     const run* what;
     std::vector<cache::block> operator()() const {
+        const auto layout = layout_of(*what->segment);
+        block_cipher cipher(what->key, what->segment->lineage, what->segment->number);
+        std::uint64_t at = 0;
+        const cache::opener open = [&](byte_view sealed) -> result<bytes> {
+            if (sealed.size() != layout.sealed_size(at)) return error(errc::corrupt);
+            bytes plain(layout.plain_size(at));
+            CHECK_OK(cipher.open(at, sealed, plain));
+            return plain;
+        };
         std::vector<cache::block> out;
-        for (std::uint64_t i = 0; i < what->count; ++i) out.push_back(blocks->fetch({what->segment->id, static_cast<std::uint32_t>(what->first + i)}));
+        for (at = what->first; at < what->first + what->count; ++at) out.push_back(blocks->fetch({what->segment->id, static_cast<std::uint32_t>(at)}, open));
         return out;
     }
 };
 
 unsigned load_of(const run& what) noexcept { return in_one_small_range(what) ? 1 : large_load; }
-
-result<std::vector<cache::block>> shared(result<std::vector<bytes>> got, counter& read) {
-    if (!got) return std::move(got).error();
-    std::vector<cache::block> out;
-    for (auto& block : *got) {
-        read.add(block.size());
-        out.push_back(std::make_shared<const bytes>(std::move(block)));
-    }
-    return out;
-}
 
 net::awaitable<result<int>> stopped(net::task_group& tasks) {
     auto op = tasks.stop();
@@ -111,13 +111,15 @@ result<void> block_fetch::copy_cached(const std::vector<piece>& pieces, std::vec
         CHECK_OK(check_range(*p.from, p.offset, p.out.size()));
         const auto last = (p.offset + p.out.size() - 1) / p.from->block_size;
         for (auto block = p.offset / p.from->block_size; block <= last; ++block) {
-            if (const auto cached = m_core.on.blocks.find({p.from->id, static_cast<std::uint32_t>(block)})) {
+            if (const auto cached = m_core.on.blocks.memory().find({p.from->id, static_cast<std::uint32_t>(block)})) {
                 copy_block(p, block, *cached);
                 continue;
             }
             gap one;
             one.of = &p;
             one.block = block;
+            const auto start = block * p.from->block_size;
+            one.whole = p.offset <= start && p.offset + p.out.size() >= std::min(start + p.from->block_size, p.from->length);
             missing.push_back(std::move(one));
         }
     }
@@ -145,17 +147,21 @@ void block_fetch::join(gap& one, call& mine) {
     const auto key = one.key();
     one.ours = false;
     one.trip = nullptr;
-    if ((one.data = m_ahead.take(key))) return m_core.on.blocks.insert(key, one.data);
+    if ((one.data = m_ahead.take(key))) {
+        if (stays_in_memory(true, !one.whole)) m_core.on.blocks.memory().insert(key, one.data);
+        return;
+    }
     const auto under_way = m_flights.find(key);
     if (under_way != m_flights.end()) {
         one.trip = under_way->second;
+        one.trip->in_part = one.trip->in_part || !one.whole;
         if (one.trip->ahead_of) {
             one.trip->ahead_of.reset();
             m_ahead.release(one.trip->size, true);
             m_queue.hurry(key.segment, key.block);
         }
     } else {
-        if ((one.data = m_core.on.blocks.find(key))) return;  // it landed a moment ago
+        if ((one.data = m_core.on.blocks.memory().find(key))) return;  // it landed a moment ago
         one.trip = std::make_shared<flight>();
         one.ours = true;
         m_flights.emplace(key, one.trip);
@@ -170,19 +176,22 @@ void block_fetch::bring_ours(const sources& from, std::vector<gap>& missing, net
         if (each.ours && !each.data) ours.push_back(&each);
     std::sort(ours.begin(), ours.end(), [](const gap* a, const gap* b) { return std::tie(a->of->from->id, a->block) < std::tie(b->of->from->id, b->block); });
     std::vector<run> runs;
+    const bool slow = m_core.on.blocks.has_slow_tier();
     for (auto* each : ours) {
         const auto& of = from.at(each->of->from->id);
         run like;
         like.segment = of.segment;
         like.key = of.key;
         like.deadline = deadline;
-        if (auto stored = m_core.on.blocks.fetch(each->key())) {
-            like.first = each->block;
-            like.count = 1;
-            land(like, std::vector<cache::block>(1, std::move(stored)));
-        } else {
-            extend(runs, like, each->block);
+        like.first = each->block;
+        like.count = 1;
+        if (slow) {
+            if (auto stored = slow_lookup{&m_core.on.blocks, &like}(); stored.front()) {
+                land(like, std::move(stored));
+                continue;
+            }
         }
+        extend(runs, like, each->block);
     }
     begin(std::move(runs));
 }
@@ -230,12 +239,13 @@ void block_fetch::read_ahead(const keyring& keys, const std::vector<coming>& wha
             const auto last = (each.offset + each.length - 1) / layout.block_size;
             for (auto block = each.offset / layout.block_size; block <= last; ++block) {
                 const cache::block_key name{each.from->id, static_cast<std::uint32_t>(block)};
-                if (m_flights.contains(name) || m_ahead.contains(name) || m_core.on.blocks.contains(name)) continue;
+                if (m_flights.contains(name) || m_ahead.contains(name) || m_core.on.blocks.memory().contains(name)) continue;
                 room = m_ahead.reserve(layout.plain_size(block), now);
                 if (!room) break;
                 auto trip = std::make_shared<flight>();
                 trip->size = layout.plain_size(block);
                 trip->ahead_of = of;
+                trip->of_stream = true;
                 m_flights.emplace(name, std::move(trip));
                 extend(runs, like, block);
             }
@@ -275,7 +285,7 @@ bool block_fetch::try_first(const run& what, bool counted) {
         const std::lock_guard hold(m_mutex);
         ++m_first_tries;
     }
-    const auto answered = [this, what, counted](first_outcome how, result<std::vector<bytes>> got) {
+    const auto answered = [this, what, counted](first_outcome how, result<opened_blocks> got) {
         auto of = what;
         of.before = how;
         tried(std::move(of), std::move(got), counted);
@@ -286,9 +296,9 @@ bool block_fetch::try_first(const run& what, bool counted) {
     return false;
 }
 
-void block_fetch::tried(run what, result<std::vector<bytes>> got, bool counted) {
+void block_fetch::tried(run what, result<opened_blocks> got, bool counted) {
     if (got)
-        land(what, shared(std::move(got), m_core.read_bytes));
+        land(what, from_network(what, std::move(*got)));
     else
         try_again(what, got.error());
     if (counted) finished(what);
@@ -386,14 +396,17 @@ net::awaitable<void> block_fetch::bring(run what) {
     auto with = m_core.reading();
     with.before = what.before;
     auto got = co_await read_blocks(with, what.segment, what.key, what.first, what.count, what.deadline);
-    land(what, shared(std::move(got), m_core.read_bytes));
+    if (got)
+        land(what, from_network(what, std::move(*got)));
+    else
+        land(what, got.error());
     work.end();
 }
 
-// The local disk first, on a worker: the thread that reads ahead has other things to do.
+// The slow tier first, on a worker: the thread that reads ahead has other things to do.
 net::awaitable<void> block_fetch::bring_ahead(run what) {
     unfinished ending(*this, what);
-    disk_lookup look;
+    slow_lookup look;
     look.blocks = &m_core.on.blocks;
     look.what = &what;
     auto work = net::offload(m_core.workers, look);
@@ -411,10 +424,35 @@ net::awaitable<void> block_fetch::bring_ahead(run what) {
     }
     for (auto& each : rest) {
         auto got = co_await read_blocks(m_core.reading(), each.segment, each.key, each.first, each.count, each.deadline);
-        land(each, shared(std::move(got), m_core.read_bytes));
+        if (got)
+            land(each, from_network(each, std::move(*got)));
+        else
+            land(each, got.error());
     }
     ending.end();
 }
+
+// What came over the network, its slow tier keeps, whoever asked for it.
+std::vector<cache::block> block_fetch::from_network(const run& of, opened_blocks got) {
+    std::vector<cache::block> out;
+    out.reserve(got.plain.size());
+    for (auto& block : got.plain) {
+        m_core.read_bytes.add(block.size());
+        out.push_back(std::make_shared<const bytes>(std::move(block)));
+    }
+    if (!m_core.on.blocks.has_slow_tier()) return out;
+    cache::sealed_run kept;
+    kept.segment = of.segment->id;
+    kept.first = static_cast<std::uint32_t>(of.first);
+    kept.count = static_cast<std::uint32_t>(of.count);
+    kept.block_size = static_cast<std::uint32_t>(layout_of(*of.segment).sealed_block());
+    kept.data = std::make_shared<const bytes>(std::move(got.sealed));
+    m_core.on.blocks.insert_behind(std::move(kept));
+    return out;
+}
+
+// What a stream reads in whole blocks passes by the memory if a slow tier keeps it: who reads it again finds it there.
+bool block_fetch::stays_in_memory(bool of_stream, bool in_part) const { return !of_stream || in_part || !m_core.on.blocks.has_slow_tier(); }
 
 void block_fetch::land(const run& of, result<std::vector<cache::block>> got) {
     const auto now = m_core.on.world.now();
@@ -429,7 +467,7 @@ void block_fetch::land(const run& of, result<std::vector<cache::block>> got) {
         else
             trip.why = got.error();
         if (!trip.ahead_of) {
-            if (got) m_core.on.blocks.insert(key, trip.data);
+            if (got && stays_in_memory(trip.of_stream, trip.in_part)) m_core.on.blocks.memory().insert(key, trip.data);
         } else if (got && !trip.given_up) {
             m_ahead.add(key, trip.data, *trip.ahead_of, now);
         } else {

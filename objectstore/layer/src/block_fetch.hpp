@@ -32,6 +32,8 @@ private:
         error why;
         std::uint64_t size = 0;
         std::optional<stream_id> ahead_of;  // and nobody has asked for it yet
+        bool of_stream = false;             // it was read ahead, whoever asked since
+        bool in_part = false;               // somebody wants a part of it: the next reads may want the rest
         bool given_up = false;
     };
     struct gap {  // a block of a piece that is not in the cache
@@ -40,6 +42,7 @@ private:
         cache::block data;
         std::shared_ptr<flight> trip;
         bool ours = false;
+        bool whole = false;  // the piece has all of it
         [[nodiscard]] cache::block_key key() const { return {of->from->id, static_cast<std::uint32_t>(block)}; }
     };
     struct unfinished;
@@ -58,7 +61,7 @@ private:
     result<bool> wait(std::vector<gap>& missing, call& mine, net::time_point deadline);
     void begin(std::vector<run> what);
     bool try_first(const run& what, bool counted);
-    void tried(run what, result<std::vector<bytes>> got, bool counted);
+    void tried(run what, result<opened_blocks> got, bool counted);
     void try_again(run what, const error& why);  // what.before says what became of it
     void enqueue(std::vector<run> what);
     bool push(std::vector<run> what);                 // REQUIRES: m_mutex
@@ -66,6 +69,8 @@ private:
     void start_waiting();
     net::awaitable<void> bring(run what);
     net::awaitable<void> bring_ahead(run what);
+    [[nodiscard]] std::vector<cache::block> from_network(const run& of, opened_blocks got);
+    [[nodiscard]] bool stays_in_memory(bool of_stream, bool in_part) const;
     void land(const run& of, result<std::vector<cache::block>> got);
     void settle(flights::iterator which);             // REQUIRES: m_mutex
     void finished(const run& what);

@@ -43,7 +43,7 @@ bool try_holder(layer_core& core, const run& what, first_answer done) {
     read_together::reading_until until{std::min(what.deadline, now + chosen->patience), std::min(what.deadline, now + core.on.limits.request)};
     core.together.read(miner, asked, until, [&core, what, asked, miner, patience = chosen->patience, done = std::move(done)](result<bytes> sealed) {
         if (sealed) {
-            auto opened = open_blocks(*what.segment, what.key, what.first, what.count, *sealed);
+            auto opened = open_blocks(*what.segment, what.key, what.first, what.count, std::move(*sealed));
             if (!opened) core.directory.distrust(miner);  // from now on all it sends is asked for with proofs, which name a liar
             return done(opened ? first_outcome::opened : first_outcome::wrong, std::move(opened));
         }

@@ -13,7 +13,7 @@ namespace cess::layer {
 
 // False, and nothing is asked, if the run is not small, or there is a reason to doubt. Otherwise `done` is called once,
 // on a network thread, with the opened blocks or why there are none.
-using first_answer = std::function<void(first_outcome, result<std::vector<bytes>>)>;
+using first_answer = std::function<void(first_outcome, result<opened_blocks>)>;
 [[nodiscard]] bool try_holder(layer_core& core, const run& what, first_answer done);
 
 }  // namespace cess::layer

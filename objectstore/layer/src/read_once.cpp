@@ -24,14 +24,14 @@ result<void> read_piece(layer_core& core, const keyring& keys, const piece& what
     const auto last = (what.offset + what.out.size() - 1) / segment.block_size;
     const auto per_run = std::max<std::uint64_t>(1, run_bytes_max / segment.block_size);
     for (auto block = what.offset / segment.block_size; block <= last;) {
-        if (const auto cached = core.on.blocks.find({segment.id, static_cast<std::uint32_t>(block)})) {
+        if (const auto cached = core.on.blocks.memory().find({segment.id, static_cast<std::uint32_t>(block)})) {
             copy_block(what, block++, *cached);
             continue;
         }
         const auto count = std::min(per_run, last - block + 1);
         auto op = read_blocks(core.reading(), record, key, block, count, deadline);
         TRY(const auto blocks, net::wait(core.on.world, std::move(op)));
-        for (const auto& plain : blocks) copy_block(what, block++, plain);
+        for (const auto& plain : blocks.plain) copy_block(what, block++, plain);
         core.read_bytes.add(count * segment.block_size);
     }
     return {};

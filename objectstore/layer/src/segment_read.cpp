@@ -208,12 +208,12 @@ struct opening {
     segment_ptr segment;
     crypto::secret_key key;
     std::uint64_t first, count;
-    byte_view sealed;
-    result<std::vector<bytes>> operator()() const { return open_blocks(*segment, key, first, count, sealed); }
+    bytes sealed;
+    result<opened_blocks> operator()() { return open_blocks(*segment, key, first, count, std::move(sealed)); }
 };
 
 // A few blocks are opened on the spot: to wake a thread and be woken takes longer than they do.
-net::awaitable<result<std::vector<bytes>>> open_somewhere(read_context on, opening what) {
+net::awaitable<result<opened_blocks>> open_somewhere(read_context on, opening what) {
     if (what.sealed.size() <= small_read_max) co_return what();
     auto work = net::offload(on.workers, std::move(what));
     co_return co_await std::move(work);
@@ -245,18 +245,19 @@ net::awaitable<piece_answer> fetch_small(read_context on, node_id miner, storage
 
 }  // namespace
 
-result<std::vector<bytes>> open_blocks(const ledger::segment_record& segment, const crypto::secret_key& key, std::uint64_t first, std::uint64_t count,
-                                       byte_view sealed) {
+result<opened_blocks> open_blocks(const ledger::segment_record& segment, const crypto::secret_key& key, std::uint64_t first, std::uint64_t count, bytes sealed) {
     const auto layout = layout_of(segment);
     block_cipher cipher(key, segment.lineage, segment.number);
-    std::vector<bytes> out;
-    out.reserve(count);
+    opened_blocks out;
+    out.plain.reserve(count);
+    byte_view rest = sealed;
     for (auto block = first; block < first + count; ++block) {
         bytes plain(layout.plain_size(block));
-        CHECK_OK(cipher.open(block, sealed.first(layout.sealed_size(block)), plain));
-        sealed = sealed.subspan(layout.sealed_size(block));
-        out.push_back(std::move(plain));
+        CHECK_OK(cipher.open(block, rest.first(layout.sealed_size(block)), plain));
+        rest = rest.subspan(layout.sealed_size(block));
+        out.plain.push_back(std::move(plain));
     }
+    out.sealed = std::move(sealed);
     return out;
 }
 
@@ -327,8 +328,8 @@ net::awaitable<result<bytes>> read_sealed(read_context on, segment_ptr segment, 
     co_return out;
 }
 
-net::awaitable<result<std::vector<bytes>>> read_blocks(read_context on, segment_ptr segment, crypto::secret_key key, std::uint64_t first, std::uint64_t count,
-                                                       net::time_point deadline) {
+net::awaitable<result<opened_blocks>> read_blocks(read_context on, segment_ptr segment, crypto::secret_key key, std::uint64_t first, std::uint64_t count,
+                                                  net::time_point deadline) {
     const auto layout = layout_of(*segment);
     const auto from = layout.sealed_offset(first);
     const auto to = layout.sealed_offset(first + count - 1) + layout.sealed_size(first + count - 1);
@@ -341,7 +342,7 @@ net::awaitable<result<std::vector<bytes>>> read_blocks(read_context on, segment_
         what.key = key;
         what.first = first;
         what.count = count;
-        what.sealed = sealed;
+        what.sealed = std::move(sealed);
         auto op = open_somewhere(on, std::move(what));
         auto opened = co_await std::move(op);
         if (opened || opened.error().code != errc::corrupt) co_return opened;

@@ -5,7 +5,7 @@
 // deadline from `deadlines` and ends with errc::timeout or errc::unavailable at the latest then.
 #pragma once
 
-#include <cache/block_cache.hpp>
+#include <cache/tiered_cache.hpp>
 #include <chain/client/client.hpp>
 #include <core/base/crash_points.hpp>
 #include <core/base/metrics.hpp>
@@ -132,7 +132,7 @@ struct dependencies {
     net::env& world;
     net::caller& network;
     chain::client& ledger;
-    cache::block_cache& blocks;
+    cache::tiered_cache& blocks;
     metrics& count;
     deadlines limits;
     unsigned worker_threads = 2;  // sealing, hashing, coding

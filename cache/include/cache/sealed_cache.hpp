@@ -1,0 +1,41 @@
+// A tier behind the memory: blocks as the miners hold them, still sealed by the layer.
+//
+// Whoever keeps them, a disk or a cache miner, can neither read nor forge them, and what was read from the network is
+// kept without sealing it anew. A block is named by its segment's content id and its index, so that clones share, and
+// nothing cached can be stale. Thread-safe.
+#pragma once
+
+#include <cache/block_cache.hpp>
+
+#include <core/base/result.hpp>
+
+#include <algorithm>
+#include <functional>
+
+namespace cess::cache {
+
+// Neighbouring sealed blocks of one segment, back to back.
+struct sealed_run {
+    segment_id segment;
+    std::uint32_t first = 0, count = 0;
+    std::uint32_t block_size = 0;  // sealed; the last may be shorter
+    std::shared_ptr<const bytes> data;
+
+    [[nodiscard]] block_key key(std::uint32_t i) const { return {segment, first + i}; }
+    [[nodiscard]] byte_view sealed(std::uint32_t i) const {
+        const auto rest = byte_view(*data).subspan(std::size_t{i} * block_size);
+        return rest.first(std::min<std::size_t>(block_size, rest.size()));
+    }
+};
+
+using opener = std::function<result<bytes>(byte_view sealed)>;  // an error for all that is not the block asked for
+
+class sealed_cache {
+public:
+    virtual ~sealed_cache() = default;
+    // The plain block; null on a miss, and what does not open is one. May block on I/O.
+    [[nodiscard]] virtual block fetch(const block_key& key, const opener& open) = 0;
+    virtual void insert(sealed_run what) = 0;  // only queues, and drops what comes too fast. REQUIRES: count blocks in data
+};
+
+}  // namespace cess::cache
