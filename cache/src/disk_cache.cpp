@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
@@ -28,6 +29,7 @@ constexpr std::uint64_t region_memory = 32;     // of a region's state, and its 
 constexpr std::uint64_t regions_part = 4;       // of the memory at most one part for regions' states
 constexpr std::uint64_t block_size_least = 1 * KiB;  // on average; smaller blocks fill the index before the disk
 constexpr std::size_t large_block = 16 * KiB + crypto::aead_tag_size;   // to stay, it must be asked for twice
+constexpr std::chrono::milliseconds gathering(20);  // of small reads: to wake a thread for each costs more than it does
 constexpr std::string_view disk_tier = "tier=\"disk\"";
 
 std::uint64_t region_size_for(std::uint64_t capacity, std::uint64_t memory) {
@@ -98,10 +100,11 @@ public:
     void insert(sealed_run what) override {
         if (!what.data || what.count == 0 || m_off) return;
         const std::lock_guard lock(m_mutex);
-        if (m_queued + what.data->size() > m_how.memory_max / queue_part) return m_count.dropped.add(what.count);
+        if (m_queued + what.data->size() > queue_max()) return m_count.dropped.add(what.count);
+        const bool had_enough = enough();
         m_queued += what.data->size();
         m_queue.push_back(std::move(what));
-        if (m_queue.size() == 1) m_wake.notify_all();
+        if (m_queue.size() == 1 || (!had_enough && enough())) m_wake.notify_all();
     }
 
     std::uint64_t size_bytes() const override {
@@ -167,11 +170,16 @@ private:
 
     // ---- the writer's thread
 
+    [[nodiscard]] std::uint64_t queue_max() const noexcept { return m_how.memory_max / queue_part; }
+    [[nodiscard]] bool enough() const noexcept { return m_queued >= queue_max() / 2; }                 // to be worth waking for
+    [[nodiscard]] bool urgent() const noexcept { return m_stop || m_flush_wanted != m_flush_done; }
+
     void work() {
         if (!load()) return;
         std::unique_lock lock(m_mutex);
         for (;;) {
-            m_wake.wait(lock, [this] { return m_stop || !m_queue.empty() || m_flush_wanted != m_flush_done; });
+            m_wake.wait(lock, [this] { return urgent() || !m_queue.empty(); });
+            m_wake.wait_for(lock, gathering, [this] { return urgent() || enough(); });
             const auto wanted = m_flush_wanted;
             const bool last = m_stop;
             auto batch = std::exchange(m_queue, {});
