@@ -351,7 +351,7 @@ private:
         m_house.mend_all();
         m_house.set_consensus(true);
         recover();
-        judge(read_image(*m_owner.what), m_owner.what->applied());
+        judge(read_image(*m_owner.what, "the volume"), m_owner.what->applied());
     }
 
     // Which step the owner dies at, and a workload that gets there.
@@ -446,7 +446,7 @@ private:
         bytes image;
         std::string unread;
         try {
-            image = read_image(*next.what);
+            image = read_image(*next.what, "the volume after its owner was deposed");
         } catch (const violation& v) {
             unread = v.what;
         }
@@ -475,7 +475,7 @@ private:
 
     // ---- judging -----------------------------------------------------------------------------------------
 
-    bytes read_image(volume::reader& from) {
+    bytes read_image(volume::reader& from, const std::string& which) {
         bytes image(device_size);
         const auto deadline = clock::now() + 30s;
         for (;;) {
@@ -483,7 +483,7 @@ private:
             if (done) return image;
             m_house.start_all();
             m_house.set_sky({});
-            if (clock::now() > deadline) fail("cannot be read: " + done.error().message());
+            if (clock::now() > deadline) fail(which + " cannot be read: " + done.error().message());
             std::this_thread::sleep_for(5ms);
         }
     }
@@ -554,7 +554,7 @@ private:
         for (;;) {
             auto how = settings(*m_owner.who);
             auto opened = volume::open_snapshot(*m_owner.who->layer, m_house.account(), m_record, name, how, m_owner.who->count);
-            if (opened) return read_image(**opened);
+            if (opened) return read_image(**opened, "snapshot " + name);
             if (clock::now() > deadline) fail("snapshot " + name + " cannot be opened: " + opened.error().message());
             if (!m_owner.what->writable()) {  // it anchors nothing any more
                 end_and_recover();
@@ -567,7 +567,7 @@ private:
     void end_and_recover() {
         ended();
         recover();
-        judge(read_image(*m_owner.what), m_owner.what->applied());
+        judge(read_image(*m_owner.what, "the volume"), m_owner.what->applied());
     }
 
     void write_again() {
@@ -595,7 +595,7 @@ private:
         if (auto closed = m_owner.what->close(); !closed) fail("close: " + closed.error().message());
         ended();
         recover();
-        judge(read_image(*m_owner.what), m_owner.what->applied());
+        judge(read_image(*m_owner.what, "the volume"), m_owner.what->applied());
         note(m_owner.who->fate);
     }
 
@@ -606,7 +606,7 @@ private:
         auto made = m_house.clone(m_record, name, "c" + std::to_string(m_seed));
         if (!made) fail("clone of " + name + ": " + made.error().message());
         owner mine = open_calmly(*made);
-        if (auto wrong = write_history::compare(read_image(*mine.what), base.image); !wrong.empty()) fail("clone of " + name + ": " + wrong);
+        if (auto wrong = write_history::compare(read_image(*mine.what, "a clone"), base.image); !wrong.empty()) fail("clone of " + name + ": " + wrong);
         auto expected = base.image;
         for (int i = 0; i < 3; ++i) {
             const auto which = m_history.next_stamp();
@@ -621,7 +621,7 @@ private:
         if (auto done = mine.what->sync(); !done) fail("flush of a clone: " + done.error().message());
         mine.end();
         mine = open_calmly(*made);
-        if (auto wrong = write_history::compare(read_image(*mine.what), expected); !wrong.empty()) fail("clone of " + name + " after a crash: " + wrong);
+        if (auto wrong = write_history::compare(read_image(*mine.what, "a clone"), expected); !wrong.empty()) fail("clone of " + name + " after a crash: " + wrong);
     }
 
     owner open_calmly(const ledger::volume_record& which) {

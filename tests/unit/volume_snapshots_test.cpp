@@ -60,6 +60,38 @@ std::vector<std::string> names(volume::volume& of) {
 }
 using list = std::vector<std::string>;
 
+void must_apply(volume::volume& in, const volume::change& edit) {
+    if (const auto done = in.apply(edit); !done) FAIL(done.error().message());
+}
+
+// Holds the one thread that gets to it next between placing its bytes and applying its change.
+class one_waits final : public crash_points {
+public:
+    void hold() { m_armed = true; }
+    void wait() {
+        std::unique_lock lock(m_mutex);
+        REQUIRE(m_changed.wait_for(lock, 30s, [this] { return m_waits; }));
+    }
+    void go_on() {
+        const std::lock_guard lock(m_mutex);
+        m_go_on = true;
+        m_changed.notify_all();
+    }
+    void reached(crash_point at) noexcept override {
+        if (at != crash_point::change_placed || !m_armed.exchange(false)) return;
+        std::unique_lock lock(m_mutex);
+        m_waits = true;
+        m_changed.notify_all();
+        m_changed.wait_for(lock, 30s, [this] { return m_go_on; });
+    }
+
+private:
+    std::atomic<bool> m_armed{false};
+    std::mutex m_mutex;
+    std::condition_variable m_changed;
+    bool m_waits = false, m_go_on = false;
+};
+
 // Consensus as tests want it: down, or down from the moment on that a view was made.
 struct consensus {
     std::shared_ptr<std::atomic<bool>> down = std::make_shared<std::atomic<bool>>(false);
@@ -110,6 +142,60 @@ TEST_CASE("a renamed snapshot keeps its state, and its old name can be used agai
     must(v->checkpoint());
     CHECK(names(*v) == list{"b", "a", "c"});
     CHECK(get(net, "b") == "one");
+}
+
+TEST_CASE("a write that was placed before a snapshot, and applied after it, outlives two recoveries") {
+    memory_network net;
+    net.create_volume("v", ledger::volume_type::block, 1 * MiB);
+    const consensus ledger(net);
+    one_waits placed;
+    const bytes late(4 * KiB, std::byte{7});
+    {
+        auto how = small();
+        how.append_idle = 10min;  // what is not waited for goes with the next that is
+        how.crashes = &placed;
+        auto got = net.open("v", how);
+        REQUIRE(got.has_value());
+        const auto v = std::move(*got);
+        *ledger.down = true;
+        // The late write is the first in its segment, which is then filled by others, all of them zeroed again.
+        placed.hold();
+        std::thread writer([&] {
+            volume::change edit;
+            edit.write(1, 512 * KiB, late);
+            must_apply(*v, edit);
+        });
+        placed.wait();
+        const auto puts = net.segments();
+        volume::change fill, zero;
+        const bytes others(60 * KiB, std::byte{1});
+        fill.write(1, 0, others);
+        fill.write(1, 60 * KiB, byte_view(others).first(8 * KiB));
+        must_apply(*v, fill);
+        zero.zero(1, 0, 68 * KiB);
+        must_apply(*v, zero);
+        for (int i = 0; i < 2000 && net.segments() == puts; ++i) std::this_thread::sleep_for(5ms);
+        REQUIRE(net.segments() > puts);  // it is stored: where, the next entry says
+        must(v->create_snapshot("s"));
+        placed.go_on();
+        writer.join();
+        must(v->sync());
+        net.crash(0);
+    }
+    *ledger.down = false;
+    for (int opening = 0; opening < 3; ++opening) {
+        const auto v = opened(net);
+        bytes there(late.size());
+        must(v->read(1, 512 * KiB, there));
+        CHECK(there == late);
+        put(*v, "more");
+        must(v->checkpoint());
+        put(*v, "and more");
+        must(v->checkpoint());
+        must(v->read(1, 512 * KiB, there));
+        CHECK(there == late);
+        must(v->close());
+    }
 }
 
 TEST_CASE("a pending snapshot gets no other name, and its own is nobody else's") {

@@ -213,7 +213,6 @@ result<void> checkpointer::settle_locations(job& j, root_manifest& manifest) {
         j.added.push_back(std::move(whole));
     }
     for (const auto& each : j.what.segments.dead) manifest.declared.push_back(each.number);
-    for (const auto& each : m_carried) manifest.declared.push_back(each.number);
     return {};
 }
 
@@ -378,7 +377,6 @@ result<void> checkpointer::commit(job& j) {
     what.moved = j.what.segments.moved;
     what.dead = j.dead;
     what.dead.insert(what.dead.end(), j.what.segments.dead.begin(), j.what.segments.dead.end());
-    what.dead.insert(what.dead.end(), m_carried.begin(), m_carried.end());
     if (m_of.broken.forget_snapshots)
         for (auto& each : what.dead)
             for (const auto& [ref, row] : j.what.segments.dirty)
@@ -391,14 +389,7 @@ void checkpointer::finish(job& j) {
     m_roots.add();
     reach(m_of.crashes, crash_point::root_final);
     m_of.table.release_cut(j.what.segments);
-    const auto& dead = j.what.segments.dead;
-    if (j.what.replayed) {
-        m_carried.insert(m_carried.end(), dead.begin(), dead.end());
-    } else {
-        m_of.table.mark_declared(dead);
-        m_of.table.mark_declared(m_carried);
-        m_carried.clear();
-    }
+    m_of.table.mark_declared(j.what.segments.dead);
     if (!j.what.replayed || !j.view_refused) become_last(j);
     std::error_code ignored;
     std::filesystem::remove_all(j.what.directory, ignored);

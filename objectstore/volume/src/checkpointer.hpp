@@ -96,7 +96,6 @@ private:
     std::unordered_map<std::string, stored_file> m_in_root;         // of the last root
     std::optional<ledger::segment_record> m_manifest;               // of the last root
     std::vector<ledger::segment_death> m_dead;                      // metadata, to be declared with the next head
-    std::vector<ledger::segment_death> m_carried;                   // data, of cuts that did not become heads
 
     mutable std::mutex m_mutex;
     std::condition_variable m_changed;

@@ -23,7 +23,8 @@ using clock = std::chrono::steady_clock;
 
 result<void> begin_local_cut(store& state, segment_table& table, sequence_number at, cut& out) {
     out.at = at;
-    out.segments = table.take_cut(at, dead_at_once_max);
+    // Of a replayed history the next change may be one that was placed before the cut, in a segment that seems dead here.
+    out.segments = table.take_cut(at, out.replayed ? 0 : dead_at_once_max);
     rocksdb::WriteBatch batch;
     for (const auto& [ref, row] : out.segments.dirty) batch.Put(slice(row::segment_key(ref.lineage, ref.number)), slice(wire::encode(row)));
     for (const auto& ref : out.segments.gone) batch.Delete(slice(row::segment_key(ref.lineage, ref.number)));

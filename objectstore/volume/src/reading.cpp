@@ -12,7 +12,7 @@ struct plan {
     std::vector<segment_table::location> keep;  // what the pieces point at
     std::vector<segment_ref> from;              // the segments named, one each
     error failure;                              // while it was planned
-    bool stale = false;                         // a segment left the table after the map was read: look again
+    std::optional<segment_ref> unknown;         // left the table after the map was read: look again
 };
 
 // Zeros the holes, copies what is still in buffers, and lists what is to be fetched.
@@ -40,7 +40,7 @@ plan plan_read(const std::vector<extent>& extents, const segment_table& segments
                 return todo;
             }
         } else {
-            todo.stale = true;
+            todo.unknown = segment_ref{e.lineage, e.segment};
             return todo;
         }
     }
@@ -58,8 +58,9 @@ bool found_elsewhere(const plan& of, locator& where) {
     return any;
 }
 
-error nobody_knows(blob_id blob, std::uint64_t offset) {
-    return {errc::corrupt, "blob " + std::to_string(blob) + " at " + std::to_string(offset) + " names a segment that nobody knows"};
+error nobody_knows(blob_id blob, const segment_ref& which) {
+    return {errc::corrupt, "blob " + std::to_string(blob) + " names segment " + std::to_string(which.number.value) + " of lineage " +
+                               std::to_string(which.lineage) + ", which nobody knows"};
 }
 
 }  // namespace
@@ -83,9 +84,9 @@ result<void> read_blob(const store& from, const segment_table& segments, locator
     for (;;) {
         TRY(auto extents, from.extents(blob, offset, offset + out.size()));
         auto todo = plan_read(extents, segments, where, keys, offset, out);
-        if (todo.stale) {
+        if (todo.unknown) {
             // The map lets go of a segment before the table does, so a map that still names it is wrong.
-            if (extents == unknown) return nobody_knows(blob, offset);
+            if (extents == unknown) return nobody_knows(blob, *todo.unknown);
             unknown = std::move(extents);
             continue;
         }
