@@ -97,6 +97,14 @@ public:
         return std::make_shared<const bytes>(std::move(*plain));
     }
 
+    bool may_hold(const segment_id& segment, std::uint32_t first, std::uint32_t count) const override {
+        if (m_off) return false;
+        const std::lock_guard lock(m_mutex);
+        for (std::uint32_t i = 0; i < count; ++i)
+            if (m_index.find(tag_of({segment, first + i}))) return true;
+        return false;
+    }
+
     void insert(sealed_run what) override {
         if (!what.data || what.count == 0 || m_off) return;
         const std::lock_guard lock(m_mutex);

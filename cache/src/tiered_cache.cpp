@@ -15,6 +15,11 @@ block tiered_cache::fetch(const block_key& key, const opener& open) {
     return found;
 }
 
+bool tiered_cache::slow_may_hold(const segment_id& segment, std::uint32_t first, std::uint32_t count) const {
+    const auto* slow = m_slow.load(std::memory_order_acquire);
+    return slow != nullptr && slow->may_hold(segment, first, count);
+}
+
 void tiered_cache::insert_behind(sealed_run what) {
     if (auto* slow = m_slow.load(std::memory_order_acquire)) slow->insert(std::move(what));
 }

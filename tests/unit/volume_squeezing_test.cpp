@@ -536,3 +536,51 @@ TEST_CASE("what is left out was overwritten before the first cut and before the 
         CHECK(deaths(1, 1000).size() == segment / 2048);
     }
 }
+
+TEST_CASE("many blocks that are left each begin a sealed block of their own") {
+    for (const std::uint64_t kept : {63, 64, 200}) {
+        const auto buffer = buffer_of(7, 4 * MiB);
+        std::vector<overwritten_range> gone;
+        std::uint64_t at = 0;
+        for (std::uint64_t i = 0; i < kept; ++i, at += 3 * block)
+            gone.push_back({segment_number{7}, static_cast<std::uint32_t>(at), static_cast<std::uint32_t>(2 * block), sequence_number{i + 1}});
+        auto made = volume::squeeze(*buffer, at, gone);
+        REQUIRE((made && *made));
+        const auto& out = **made;
+        CHECK(out.index->pieces().size() == kept);
+        CHECK(out.left_out + out.content.size() == at);
+        std::uint64_t aligned = 0;
+        for (const auto& piece : out.index->pieces()) {
+            const auto found = out.index->find(segment_number{7}, piece.offset);
+            aligned += found.at % block == 0;
+            CHECK(std::memcmp(&out.content[found.at], buffer->at(piece.offset), piece.length) == 0);
+        }
+        CHECK(aligned == (kept >= 64 ? kept : 0));
+    }
+}
+
+TEST_CASE("what stands behind a table is read ahead once the table is known") {
+    memory_network net;
+    net.create_volume("d", ledger::volume_type::block, device);
+    auto how = small();
+    how.readahead = 512 * KiB;
+    memory_device d(net, how);
+    const auto half = device / 2, piece = segment / 4;
+    std::uint64_t written = 0;
+    for (std::uint64_t at = hot * block; at < half; at += piece) {  // of each buffer a quarter stays, beside what is hot
+        for (std::uint64_t i = 0; i < 3 * hot; ++i) d.write(i % hot * block, block, ++written);
+        sound(d.on->sync());
+        d.write(at, piece, ++written);
+    }
+    d.checkpoint();
+    REQUIRE(squeezed(net) > 0);
+    CHECK(d.sane());  // this knows all tables
+    sound(d.on->sync());
+    const auto before = net.ahead_bytes();
+    for (std::uint64_t at = 0; at < half; at += 32 * KiB) {
+        bytes out(32 * KiB);
+        sound(d.on->read(1, at, out));
+        CHECK(std::equal(out.begin(), out.end(), d.image.begin() + static_cast<std::ptrdiff_t>(at)));
+    }
+    CHECK(net.ahead_bytes() - before > half / 2);
+}

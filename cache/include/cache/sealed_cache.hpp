@@ -35,6 +35,8 @@ public:
     virtual ~sealed_cache() = default;
     // The plain block; null on a miss, and what does not open is one. May block on I/O.
     [[nodiscard]] virtual block fetch(const block_key& key, const opener& open) = 0;
+    // Whether fetch() might find any of them, without I/O; does not count as use.
+    [[nodiscard]] virtual bool may_hold(const segment_id& segment, std::uint32_t first, std::uint32_t count) const = 0;
     virtual void insert(sealed_run what) = 0;  // only queues, and drops what comes too fast. REQUIRES: count blocks in data
 };
 

@@ -15,6 +15,7 @@ public:
 
     [[nodiscard]] block_cache& memory() noexcept { return *m_memory; }
     [[nodiscard]] block fetch(const block_key& key, const opener& open);  // from the slow tier, into memory; may block
+    [[nodiscard]] bool slow_may_hold(const segment_id& segment, std::uint32_t first, std::uint32_t count) const;
     void insert_behind(sealed_run what);                                  // into the slow tier alone
 
 private:

@@ -225,16 +225,19 @@ void block_fetch::read_ahead(const keyring& keys, const std::vector<coming>& wha
     {
         const std::lock_guard hold(m_mutex);
         std::vector<run> runs;
+        std::map<segment_id, run> begun;  // pieces of few segments may come mixed
         bool room = true;
         for (const auto& each : what) {
             if (!room || each.length == 0 || !check_range(*each.from, each.offset, each.length)) break;
-            auto key = keys.find(each.from->lineage, each.from->key_generation);
-            if (!key) break;
-            run like;
-            like.segment = std::make_shared<const ledger::segment_record>(*each.from);
-            like.key = m_core.keys.of(*each.from, *key);
-            like.deadline = now + m_core.on.limits.read;
-            like.ahead_of = of;
+            auto& like = begun[each.from->id];
+            if (!like.segment) {
+                auto key = keys.find(each.from->lineage, each.from->key_generation);
+                if (!key) break;
+                like.segment = std::make_shared<const ledger::segment_record>(*each.from);
+                like.key = m_core.keys.of(*each.from, *key);
+                like.deadline = now + m_core.on.limits.read;
+                like.ahead_of = of;
+            }
             const auto layout = layout_of(*each.from);
             const auto last = (each.offset + each.length - 1) / layout.block_size;
             for (auto block = each.offset / layout.block_size; block <= last; ++block) {
@@ -356,10 +359,10 @@ void block_fetch::start_waiting() {
             next.push_back(std::move(*one));
         }
     }
-    const bool only_memory = !m_core.on.blocks.has_slow_tier();
     for (auto& each : next) {
-        if ((only_memory || !each.ahead_of) && try_first(each, true)) continue;
-        auto op = each.ahead_of ? bring_ahead(std::move(each)) : bring(std::move(each));
+        const bool look_behind = each.ahead_of && m_core.on.blocks.slow_may_hold(each.segment->id, static_cast<std::uint32_t>(each.first), static_cast<std::uint32_t>(each.count));
+        if (!look_behind && try_first(each, true)) continue;
+        auto op = look_behind ? bring_ahead(std::move(each)) : bring(std::move(each));
         m_tasks.spawn_on(m_core.on.world.executor(), std::move(op));
     }
 }
@@ -403,7 +406,7 @@ net::awaitable<void> block_fetch::bring(run what) {
     work.end();
 }
 
-// The slow tier first, on a worker: the thread that reads ahead has other things to do.
+// The slow tier first, on a worker: it reads a disk.
 net::awaitable<void> block_fetch::bring_ahead(run what) {
     unfinished ending(*this, what);
     slow_lookup look;

@@ -258,7 +258,7 @@ result<void> cleaner::pack(std::vector<candidate>& chosen, segment_table::cleani
     for (auto& [generation, units] : by_generation) {
         while (!units.empty()) {
             std::vector<candidate*> now, later;
-            std::uint64_t size = container_table::size_of(0);
+            std::uint64_t size = container_table::size_of(0) + container_padding_max;
             std::size_t pieces = 0;
             for (auto* each : units) {
                 const auto more = each->needed + container_entry_size * each->pieces();
@@ -284,9 +284,9 @@ result<void> cleaner::pack_one(std::vector<candidate*>& units, segment_table::cl
         for (const auto& [number, list] : each->ranges)
             for (const auto& range : list) table.pieces.push_back({number, range.offset, range.end - range.offset});
     std::sort(table.pieces.begin(), table.pieces.end(), [](const auto& a, const auto& b) { return std::pair(a.number, a.offset) < std::pair(b.number, b.offset); });
-    auto size = container_table::size_of(table.pieces.size());
+    auto size = table.data_at();
     const auto head = wire::encode(table);
-    if (head.size() != size) return error(errc::corrupt, "table of a container of another size than counted");
+    if (head.size() != container_table::size_of(table.pieces.size())) return error(errc::corrupt, "table of a container of another size than counted");
     for (const auto& piece : table.pieces) size += piece.length;
     TRY(const auto index, piece_index::make(std::move(table), size));
     TRY(auto memory, m_of.pool.lend(size));

@@ -8,6 +8,8 @@ namespace cess::volume {
 namespace {
 
 constexpr std::uint64_t first_read = 16 * KiB;  // most tables end before
+constexpr std::uint64_t block = container_padding_max;
+constexpr std::size_t pieces_aligned = 64;  // of fewer, the padding would be a part of what it wins
 
 error damaged(const ledger::segment_record& container, const char* why) {
     return {errc::corrupt, "container segment " + std::to_string(container.number.value) + ": " + why};
@@ -31,9 +33,15 @@ result<std::optional<Record>> read_record(layer::layer& on, const bytes& key) {
 
 }  // namespace
 
+std::uint64_t container_table::data_at() const noexcept {
+    const auto end = size_of(pieces.size());
+    const bool blocks = std::all_of(pieces.begin(), pieces.end(), [](const container_piece& p) { return p.offset % block == 0 && p.length % block == 0; });
+    return blocks && pieces.size() >= pieces_aligned ? (end + block - 1) / block * block : end;
+}
+
 result<piece_index> piece_index::make(container_table table, std::uint64_t length) {
     piece_index out;
-    auto at = container_table::size_of(table.pieces.size());
+    auto at = table.data_at();
     const container_piece* before = nullptr;
     for (const auto& piece : table.pieces) {
         if (piece.length == 0 || std::uint64_t{piece.offset} + piece.length > segment_length_max) return error(errc::corrupt, "container with an impossible piece");
@@ -72,14 +80,29 @@ result<void> locator::expand(const layer::keyring& keys, const segment_table::lo
     return {};
 }
 
-result<std::shared_ptr<const piece_index>> locator::table_of(const layer::keyring& keys, const ledger::segment_record& container) {
-    {
-        const std::lock_guard lock(m_mutex);
-        if (const auto it = m_tables.find(container.id); it != m_tables.end()) {
-            m_uses.splice(m_uses.begin(), m_uses, it->second.use);
-            return it->second.index;
-        }
+void locator::expand_known(const segment_table::location& container, segment_number number, std::uint64_t offset, std::uint64_t length,
+                           std::vector<layer::coming>& to) {
+    const auto table = known(container->id);
+    while (table && length > 0) {
+        const auto found = table->find(number, offset);
+        if (found.length == 0) return;  // the read itself will say so
+        const auto part = std::min(found.length, length);
+        to.push_back({container.get(), found.at, part});
+        offset += part;
+        length -= part;
     }
+}
+
+std::shared_ptr<const piece_index> locator::known(const segment_id& container) {
+    const std::lock_guard lock(m_mutex);
+    const auto it = m_tables.find(container);
+    if (it == m_tables.end()) return nullptr;
+    m_uses.splice(m_uses.begin(), m_uses, it->second.use);
+    return it->second.index;
+}
+
+result<std::shared_ptr<const piece_index>> locator::table_of(const layer::keyring& keys, const ledger::segment_record& container) {
+    if (auto here = known(container.id)) return here;
     TRY(auto front, read_front(m_layer, keys, container, std::min(container.length, first_read)));
     if (front.size() < container_head_size || front[0] != std::byte{container_table::wire_version}) return damaged(container, "has no table that we know");
     std::uint64_t count = 0;

@@ -15,18 +15,21 @@ namespace cess::volume {
 inline constexpr std::size_t container_pieces_max = 64 * KiB;
 inline constexpr std::uint64_t container_head_size = 5;    // version and count
 inline constexpr std::uint64_t container_entry_size = 16;  // of a piece
+inline constexpr std::uint64_t container_padding_max = 4 * KiB;
 
-struct container_piece {  // of `number`; the bytes stand back to back after the table, in its order
+struct container_piece {  // of `number`; the bytes stand back to back from data_at() on, in the table's order
     segment_number number;
     std::uint32_t offset = 0;
     std::uint32_t length = 0;
     template <class S, class C> static void describe(S& s, C& c) { c(s.number, s.offset, s.length); }
 };
 struct container_table {
-    static constexpr std::uint8_t wire_version = 1;
+    static constexpr std::uint8_t wire_version = 2;
     std::vector<container_piece> pieces;  // ascending by (number, offset), never overlapping
     template <class S, class C> static void describe(S& s, C& c) { c(s.pieces); }
     [[nodiscard]] static constexpr std::uint64_t size_of(std::size_t pieces) noexcept { return container_head_size + container_entry_size * pieces; }
+    // Where the first piece stands: after the table, and many whole blocks at a block's start, so that each is sealed alone.
+    [[nodiscard]] std::uint64_t data_at() const noexcept;
 };
 
 // A table, ready to be asked. Immutable.
@@ -56,6 +59,9 @@ public:
     // Appends what is to be read for [offset, offset+out.size()) of `number`, which lives in `container`.
     [[nodiscard]] result<void> expand(const layer::keyring& keys, const segment_table::location& container, segment_number number,
                                       std::uint64_t offset, byte_span out, std::vector<layer::piece>& to);
+    // The same for reading ahead, as far as it can be told without waiting for a table.
+    void expand_known(const segment_table::location& container, segment_number number, std::uint64_t offset, std::uint64_t length,
+                      std::vector<layer::coming>& to);
     [[nodiscard]] result<std::shared_ptr<const piece_index>> table_of(const layer::keyring& keys, const ledger::segment_record& container);
     // What the container with this id begins with, by whom it was made.
     void learn(const segment_id& container, std::shared_ptr<const piece_index> index);
@@ -63,6 +69,7 @@ public:
     [[nodiscard]] result<bool> look_up(const segment_ref& ref);
 
 private:
+    [[nodiscard]] std::shared_ptr<const piece_index> known(const segment_id& container);
     struct kept {
         std::shared_ptr<const piece_index> index;
         std::list<segment_id>::iterator use;

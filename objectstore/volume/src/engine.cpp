@@ -215,7 +215,7 @@ result<void> engine::read(blob_id blob, std::uint64_t offset, byte_span out) {
     const foreground here(*this);
     m_read_bytes.add(out.size());
     const auto ring = m_keys->ring();
-    m_readahead->before(*m_store, *m_table, *ring, blob, offset, out.size());
+    m_readahead->before(*m_store, *m_table, *m_locator, *ring, blob, offset, out.size());
     return read_blob(*m_store, *m_table, *m_locator, m_layer, *ring, blob, offset, out);
 }
 

@@ -1,5 +1,6 @@
 #include "readahead.hpp"
 
+#include "container.hpp"
 #include "store.hpp"
 
 #include <algorithm>
@@ -107,7 +108,8 @@ readahead::~readahead() {
     for (const auto id : m_detector.all()) m_layer.give_up(id);
 }
 
-void readahead::before(const store& from, const segment_table& segments, const layer::keyring& keys, blob_id blob, std::uint64_t offset, std::uint64_t length) {
+void readahead::before(const store& from, const segment_table& segments, locator& where, const layer::keyring& keys, blob_id blob, std::uint64_t offset,
+                       std::uint64_t length) {
     if (!m_on) return;
     const auto advice = m_detector.note(blob, offset, length);
     if (advice.over) m_layer.give_up(*advice.over);
@@ -118,9 +120,13 @@ void readahead::before(const store& from, const segment_table& segments, const l
     std::vector<segment_table::location> keep;
     for (const auto& e : *extents) {
         auto found = segments.find({e.lineage, e.segment});
-        if (!found.at || found.packed) continue;  // in a container it stands elsewhere, by a table that may be at the miners
+        if (!found.at) continue;
         const auto begin = std::max(e.start, advice.from), end = std::min(e.end, advice.to);
-        what.push_back({found.at.get(), e.offset + (begin - e.start), end - begin});
+        const auto place = e.offset + (begin - e.start);
+        if (found.packed)
+            where.expand_known(found.at, e.segment, place, end - begin, what);
+        else
+            what.push_back({found.at.get(), place, end - begin});
         keep.push_back(std::move(found.at));
     }
     if (!what.empty()) m_layer.read_ahead(keys, what, advice.of);

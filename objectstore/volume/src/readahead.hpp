@@ -51,12 +51,14 @@ private:
 // The detector, and the layer that does what it advises.
 class store;
 class segment_table;
+class locator;
 class readahead {
 public:
     readahead(layer::layer& on, std::uint64_t window_max) : m_layer(on), m_on(window_max != 0), m_detector(window_max) {}
     ~readahead();
     // Before a read of [offset, offset+length).
-    void before(const store& from, const segment_table& segments, const layer::keyring& keys, blob_id blob, std::uint64_t offset, std::uint64_t length);
+    void before(const store& from, const segment_table& segments, locator& where, const layer::keyring& keys, blob_id blob, std::uint64_t offset,
+                std::uint64_t length);
 
 private:
     layer::layer& m_layer;

@@ -363,7 +363,7 @@ public:
         return scan_keys(*m_state.state, prefix, from, limit);
     }
     result<void> read(blob_id blob, std::uint64_t offset, byte_span out) override {
-        m_readahead.before(*m_state.state, *m_state.table, m_keys, blob, offset, out.size());
+        m_readahead.before(*m_state.state, *m_state.table, m_locator, m_keys, blob, offset, out.size());
         return read_blob(*m_state.state, *m_state.table, m_locator, m_layer, m_keys, blob, offset, out);
     }
     result<std::vector<range>> map(blob_id blob, std::uint64_t offset, std::uint64_t length) override {

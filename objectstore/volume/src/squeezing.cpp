@@ -33,13 +33,14 @@ result<std::optional<squeezed_buffer>> squeeze(const segment_buffer& of, std::ui
     if (dead == 0 || dead >= used || !pays_to_pack(used - dead, used)) return std::optional<squeezed_buffer>();
     container_table table;
     table.pieces = left_of(of.number(), used, std::move(overwritten));
-    auto size = container_table::size_of(table.pieces.size());
+    const auto begin = table.data_at();
+    auto size = begin;
     const auto head = wire::encode(table);
     for (const auto& piece : table.pieces) size += piece.length;
     if (table.pieces.size() > container_pieces_max || !pays_to_pack(size, used)) return std::optional<squeezed_buffer>();
     out->content.resize(size);
     std::memcpy(out->content.data(), head.data(), head.size());
-    auto* to = out->content.data() + head.size();
+    auto* to = out->content.data() + begin;
     for (const auto& piece : table.pieces) {
         std::memcpy(to, of.view(piece.offset, piece.length).data(), piece.length);
         to += piece.length;
