@@ -45,6 +45,7 @@ FOREIGN = {
     "toml++": ["core/config"],
     "jerasure": ["core/erasure"],
     "isa-l": ["core/erasure", "objectstore/s3"],
+    "blake3.h": ["core/crypto"],
     "openssl/": ["core/crypto", "core/net", "objectstore/s3"],
     "CLI/": ["cli", "fs", "node/roles", "objectstore/s3"],
 }

@@ -1,7 +1,11 @@
-// Known answers: FIPS 180-4, RFC 5869, RFC 8032, the GCM specification's test cases; and what must fail does.
+// Known answers: FIPS 180-4, BLAKE3's test_vectors.json, RFC 5869, RFC 8032, the GCM specification's test cases; and what must fail does.
+#include <core/crypto/blake3.hpp>
 #include <core/crypto/crypto.hpp>
 
 #include <catch2/catch.hpp>
+
+#include <atomic>
+#include <thread>
 
 using namespace cess;
 using namespace cess::crypto;
@@ -26,7 +30,41 @@ constexpr signature_vector ed25519[] = {
      "6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac18ff9b538d16f290ae67f760984dc6594a7c15e9716ed28dc027beceea1ec40a"},
 };
 
+// The first 32 bytes of `derive_key` in BLAKE3's test_vectors.json; the input is 0, 1 ... 250, 0, 1 ...
+struct blake3_vector {
+    std::size_t length;
+    const char* derive_key;
+};
+constexpr blake3_vector blake3_vectors[] = {
+    {0, "2cc39783c223154fea8dfb7c1b1660f2ac2dcbd1c1de8277b0b0dd39b7e50d7d"},
+    {1, "b3e2e340a117a499c6cf2398a19ee0d29cca2bb7404c73063382693bf66cb06c"},
+    {1023, "74a16c1c3d44368a86e1ca6df64be6a2f64cce8f09220787450722d85725dea5"},
+    {1024, "7356cd7720d5b66b6d0697eb3177d9f8d73a4a5c5e968896eb6a689684302706"},
+    {1025, "effaa245f065fbf82ac186839a249707c3bddf6d3fdda22d1b95a3c970379bcb"},
+    {8193, "af1e0346e389b17c23200270a64aa4e1ead98c61695d917de7d5b00491c9b0f1"},
+    {31744, "39772aef80e0ebe60596361e45b061e8f417429d529171b6764468c22928e28e"},
+    {102400, "4652cff7a3f385a6103b5c260fc1593e13c778dbe608efb092fe7ee69df6e9c6"},
+};
+
 }  // namespace
+
+TEST_CASE("BLAKE3 derives the keys of its authors' test vectors, in one piece and in many, in each thread") {
+    bytes input(102400);
+    for (std::size_t i = 0; i < input.size(); ++i) input[i] = static_cast<std::byte>(i % 251);
+    const blake3_context context("BLAKE3 2019-12-27 16:29:52 test vectors context");
+    for (const auto& v : blake3_vectors) {
+        const auto data = byte_view(input).first(v.length);
+        CHECK(context.hash(data).hex() == v.derive_key);
+        const auto third = v.length / 3;
+        CHECK(context.hash({data.first(third), {}, data.subspan(third)}).hex() == v.derive_key);
+    }
+    CHECK(context.hash(input) != blake3_context("another").hash(input));
+    std::vector<std::thread> threads;
+    std::atomic<int> right = 0;
+    for (int i = 0; i < 4; ++i) threads.emplace_back([&] { right += context.hash(input).hex() == std::rbegin(blake3_vectors)->derive_key ? 1 : 0; });
+    for (auto& thread : threads) thread.join();
+    CHECK(right == 4);
+}
 
 TEST_CASE("SHA-256 gives the standard's digests, in one piece and in many") {
     CHECK(sha256(as_view("abc")).hex() == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
