@@ -9,6 +9,17 @@ start_network --storage 4 --separate
 cess dev down --dir "$work/net" > /dev/null
 for i in 1 2 3 4; do printf 'scrub_period = "4s"\n' >> "$work/net/nodes/storage-$i/node.toml"; done
 cess-node --conf "$work/net/nodes/storage-1/node.toml" --dump-config | grep '^scrub_period = "4s"' > /dev/null || fail "the period is not taken"
+
+say "a store of another release is refused, and nothing in it is called damaged"
+python3 - "$work/net/nodes/storage-1/data/store" << 'END'
+import hashlib, shutil, sys
+shutil.copy(sys.argv[1], sys.argv[1] + ".right")
+old = b"\1" + open(sys.argv[1], "rb").read()[1:-32]
+open(sys.argv[1], "wb").write(old + hashlib.sha256(old).digest())
+END
+expect 1 'is a store of version 1, and this program.s is 2: run the release that made it' cess-node --conf "$work/net/nodes/storage-1/node.toml"
+mv "$work/net/nodes/storage-1/data/store.right" "$work/net/nodes/storage-1/data/store"
+
 start_network --separate
 printf '[deadlines]\nappend = "3s"\nrequest = "1s"\n' >> "$work/net/client.toml"
 

@@ -119,6 +119,22 @@ TEST_CASE("miners that boast of boundless space get no more than their offers' s
     CHECK(at_others > 0);
 }
 
+TEST_CASE("a put that finds no miners of its release says what they say") {
+    be_quiet();
+    layer_house house(4);
+    auto owner = house.new_owner();
+    auto own = take(house, *owner, true);
+    REQUIRE(own.has_value());
+    const auto refuse = [](net::reply& r) { r = net::reply::of(error(errc::unsupported, "client and miners must be of the same release")); };
+    for (std::size_t i = 0; i < house.miners(); ++i) house.set_fate(house.miner(i).id, altered(storage::method::hello, refuse));
+    const auto refused = own->holder->put_segment(house.keys(), house.spec(1, {2, 1}), noise(2, 100000));
+    REQUIRE_FALSE(refused.has_value());
+    CHECK(refused.error() == errc::unavailable);
+    INFO(refused.error().message());
+    CHECK(refused.error().what.find("3 storage miners are needed, 0 answer; miner ") != std::string::npos);
+    CHECK(refused.error().what.find("must be of the same release") != std::string::npos);
+}
+
 TEST_CASE("a process whose attempt failed after it got the lease may try again, others may not") {
     be_quiet();
     layer_house house;

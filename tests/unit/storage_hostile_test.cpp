@@ -109,7 +109,7 @@ TEST_CASE("huge counts and lengths cost nothing") {
     target t(3);
     const auto owner = t.volume.owner(t.volume.term());
     wire::encoder forged;
-    forged(std::uint8_t{1}, t.writer.name, entry_index{3}, entry_index{0}, hash256{}, std::uint32_t{0xffffffff});
+    forged(append_request::wire_version, t.writer.name, entry_index{3}, entry_index{0}, hash256{}, std::uint32_t{0xffffffff});
     CHECK(t.bed.ask_raw(owner, method::journal_append, forged.view(), {}).failure == errc::protocol);
     auto [request, body] = t.writer.group(t.volume.session(t.volume.term()), 3, 3);
     request.lengths.assign(100, 0xffffffffU);

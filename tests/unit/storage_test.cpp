@@ -88,6 +88,36 @@ TEST_CASE("a fragment that was put is read back, whole and in ranges, with its p
     CHECK(f.bed.ask<get_reply>({}, method::get, what).error() == errc::not_found);
 }
 
+// What the reference program says of the same bytes: b3sum --derive-key "cess 2026-11 fragment leaf".
+TEST_CASE("a segment's name is pinned, from the hash of a leaf up") {
+    bytes fragment(2 * leaf_size + 1);
+    for (std::size_t i = 0; i < fragment.size(); ++i) fragment[i] = static_cast<std::byte>(i % 251);
+    const auto leaves = leaf_hashes(fragment);
+    REQUIRE(leaves.size() == 3);
+    CHECK(leaves[0].hex() == "89e6d1211fed8cfd824586cacc5be9eaafefbe9a453e729ea9e9dabfda878459");
+    CHECK(leaves[1].hex() == "e670ff9597a7d8d48f79d71df0791872f3ec638f0dcfe47a5e3d98c5f73430b4");
+    CHECK(leaves[2].hex() == "41a0fbc92b30fc296666e61ccd0c682eb6aa2aca3ef7edefa79ad1265c3c0f76");
+    const auto root = merkle_root(leaves);
+    CHECK(root.hex() == "8d1708a44cb5c97f289051693a25a4111f60a4cea73342b9bdc85648773c7ea5");
+    CHECK(merkle_root({}).hex() == "151e9429ee801985810e041b9ee3a9651fb6787ea59cc62a6c4ff7358d562f1a");
+    CHECK(id_of({{1, 1}, fragment.size(), {root, root}}).hex() == "eed527cbbc49ffffaeb34d73c3a23544f277cd5775ebe15a142e53c15cfa2212");
+}
+
+TEST_CASE("a request of another release is refused by its version, and says so") {
+    fixture f;
+    const auto s = make_segment(f.random, 300 * KiB);
+    const auto owner = f.volume.owner(f.volume.term());
+    auto old = wire::encode(hello_request{f.book.trust().network()});
+    old.front() = std::byte{1};
+    const auto greeted = f.bed.ask_raw({}, method::hello, old, {}).failure;
+    CHECK(greeted == errc::unsupported);
+    CHECK(greeted.what.find("has version 1, and this miner's is 2: client and miners must be of the same release") != std::string::npos);
+    old = wire::encode(f.request(s, 0));
+    old.front() = std::byte{1};
+    CHECK(f.bed.ask_raw(owner, method::put, old, s.fragments[0]).failure == errc::unsupported);
+    CHECK(f.get(s, 0).error() == errc::not_found);
+}
+
 TEST_CASE("ranges that are asked for together are answered in order, each with its own outcome") {
     fixture f;
     const auto one = make_segment(f.random, 300 * KiB), two = make_segment(f.random, 90 * KiB);
@@ -594,6 +624,23 @@ TEST_CASE("a store keeps its incarnation, and refuses to be what it is not") {
     f.bed.how.directory = "/other";
     REQUIRE(f.bed.open());
     CHECK(f.bed.miner->status().incarnation != incarnation);
+}
+
+TEST_CASE("a store of another version is refused in one line, and nothing in it is judged") {
+    fixture f;
+    const auto s = make_segment(f.random, 100 * KiB);
+    REQUIRE(f.put(s, 0));
+    f.bed.kill();
+    auto old = os::read_file(f.disk, "/m/store", 1 * MiB).value();
+    old.resize(old.size() - hash256::size);
+    old.front() = std::byte{1};
+    append(old, crypto::sha256(old).view());
+    REQUIRE(os::write_file_durably(f.disk, "/m/store", old));
+    const auto opened = f.bed.open();
+    REQUIRE_FALSE(opened.has_value());
+    CHECK(opened.error() == errc::unsupported);
+    CHECK(opened.error().what == "/m is a store of version 1, and this program's is 2: run the release that made it, or choose an empty directory");
+    CHECK_FALSE(f.disk.exists("/m/scrub"));
 }
 
 TEST_CASE("concurrent appends share syncs, and every one is answered") {

@@ -15,7 +15,7 @@ struct fragment_tag {
 };
 
 struct fragment_header {
-    static constexpr std::uint8_t wire_version = 1;
+    static constexpr std::uint8_t wire_version = 2;
     std::string magic = "cess fragment";
     segment_identity identity;
     std::uint8_t index = 0;

@@ -1,5 +1,6 @@
 #include <node/storage/protocol.hpp>
 
+#include <core/crypto/blake3.hpp>
 #include <core/crypto/crypto.hpp>
 
 #include <algorithm>
@@ -7,34 +8,42 @@
 namespace cess::storage {
 namespace {
 
-constexpr std::byte leaf_mark{0};
-constexpr std::byte node_mark{1};
+const crypto::blake3_context& leaf_context() {
+    static const crypto::blake3_context context("cess 2026-11 fragment leaf");
+    return context;
+}
+const crypto::blake3_context& node_context() {
+    static const crypto::blake3_context context("cess 2026-11 fragment node");
+    return context;
+}
 
 }  // namespace
 
 segment_id id_of(const segment_identity& identity) {
-    const auto digest = crypto::sha256({as_view("cess segment v1"), wire::encode(identity)});
+    const auto digest = crypto::sha256({as_view("cess segment v2"), wire::encode(identity)});
     return segment_id::from(digest.raw);
 }
 
 std::vector<hash256> leaf_hashes(byte_view fragment) {
+    const auto& context = leaf_context();
     std::vector<hash256> leaves;
     leaves.reserve((fragment.size() + leaf_size - 1) / leaf_size);
     while (!fragment.empty()) {
         const auto leaf = fragment.first(std::min(leaf_size, fragment.size()));
-        leaves.push_back(crypto::sha256({byte_view(&leaf_mark, 1), leaf}));
+        leaves.push_back(context.hash(leaf));
         fragment = fragment.subspan(leaf.size());
     }
     return leaves;
 }
 
 hash256 merkle_root(const std::vector<hash256>& leaves) {
-    if (leaves.empty()) return crypto::sha256(byte_view(&leaf_mark, 1));
+    if (leaves.empty()) return leaf_context().hash(byte_view());
+    const auto& context = node_context();
     auto level = leaves;
     while (level.size() > 1) {
         std::size_t out = 0;
         for (std::size_t i = 0; i < level.size(); i += 2)
-            level[out++] = i + 1 < level.size() ? crypto::sha256({byte_view(&node_mark, 1), level[i].view(), level[i + 1].view()}) : level[i];
+            level[out++] = i + 1 < level.size() ? context.hash({level[i].view(), level[i + 1].view()}) : level[i];
         level.resize(out);
     }
     return level.front();

@@ -209,8 +209,21 @@ result<net::reply> journal_trim(store& on, const node_id&, const trim_request& w
     return done(on.journals->trim(known));
 }
 
+// A program of another release is told so, for its user: what it sends is no nonsense.
+template <class Message>
+result<void> check_version(byte_view head) {
+    if constexpr (wire::versioned<Message>) {
+        const auto version = head.empty() ? Message::wire_version : std::to_integer<std::uint8_t>(head.front());
+        if (version != Message::wire_version)
+            return error(errc::unsupported, "this request has version " + std::to_string(version) + ", and this miner's is " +
+                                                std::to_string(Message::wire_version) + ": client and miners must be of the same release");
+    }
+    return {};
+}
+
 template <class Message>
 result<net::reply> decoded(store& on, const node_id& from, const net::request& what, result<net::reply> (*handler)(store&, const node_id&, const Message&, byte_view)) {
+    CHECK_OK(check_version<Message>(what.head));
     auto message = wire::decode<Message>(what.head);
     if (!message) return std::move(message).error().with_context("request");
     return handler(on, from, *message, what.body);

@@ -51,8 +51,10 @@ result<store_identity> format(os::file_system& disk, const store_paths& paths, n
 
 result<store_identity> identify(os::file_system& disk, const store_paths& paths, node_id self, network_id network) {
     TRY(const auto content, read_checked(disk, paths.identity()));
-    if (content.empty() || std::to_integer<std::uint8_t>(content.front()) != store_identity::wire_version)
-        return error(errc::unsupported, paths.identity() + " has a format this version does not know");
+    const auto version = content.empty() ? 0U : std::to_integer<unsigned>(content.front());
+    if (version != store_identity::wire_version)
+        return error(errc::unsupported, paths.root() + " is a store of version " + std::to_string(version) + ", and this program's is " +
+                                            std::to_string(store_identity::wire_version) + ": run the release that made it, or choose an empty directory");
     auto identity = wire::decode<store_identity>(content);
     if (!identity || identity->magic != store_identity{}.magic) return error(errc::corrupt, paths.identity() + " is not the identity of a store");
     if (identity->self != self) return error(errc::invalid, paths.root() + " belongs to miner " + identity->self.brief() + ", not to " + self.brief());

@@ -44,7 +44,7 @@ result<T> read_record(os::file_system& disk, const std::string& path) {
 
 // What a store is: made once, at format.
 struct store_identity {
-    static constexpr std::uint8_t wire_version = 1;  // of the whole layout
+    static constexpr std::uint8_t wire_version = 2;  // of the whole layout
     std::string magic = "cess storage miner";
     incarnation_id incarnation;
     node_id self;

@@ -34,6 +34,8 @@ std::vector<placement::choice> draw(std::vector<weighted> from, random_source& r
     return out;
 }
 
+bool is_silence(errc code) noexcept { return code == errc::timeout || code == errc::unavailable; }
+
 }  // namespace
 
 void placement::full(const node_id& miner) {
@@ -43,7 +45,9 @@ void placement::full(const node_id& miner) {
 
 net::awaitable<void> placement::ask_all(miner_link& link, std::size_t count, net::time_point deadline) {
     const auto listed = link.directory().miners();
+    std::vector<error> failures(listed.size());
     poll<storage::hello_reply, storage::hello_request>::question ask;
+    ask.failures = &failures;
     for (const auto& node : listed) ask.miners.push_back(node.id);
     ask.method = storage::method::hello;
     ask.message.network = m_ledger.trust().network();
@@ -59,10 +63,23 @@ net::awaitable<void> placement::ask_all(miner_link& link, std::size_t count, net
     for (std::size_t i = 0; i < listed.size(); ++i) {
         auto& s = m_standings[listed[i].id];
         s.answered = answers[i].has_value();
+        s.failure = std::move(failures[i]);
         if (!answers[i]) continue;
         s.seen = m_asked;
         s.free = answers[i]->capacity > answers[i]->used ? answers[i]->capacity - answers[i]->used : 0;
     }
+}
+
+// Of a miner that refuses, if there is one: silence explains less.
+std::string placement::last_failure(const std::vector<ledger::node_record>& listed) const {
+    const error* out = nullptr;
+    for (const auto& node : listed) {
+        const auto found = m_standings.find(node.id);
+        if (found == m_standings.end() || found->second.answered || found->second.failure.code == errc::ok) continue;
+        const auto& failure = found->second.failure;
+        if (!out || (!is_silence(failure.code) && is_silence(out->code))) out = &failure;
+    }
+    return out ? "; " + out->what : std::string();
 }
 
 net::awaitable<result<std::vector<placement::choice>>> placement::choose(miner_link& link, std::size_t count, std::uint64_t fragment_bytes,
@@ -80,9 +97,12 @@ net::awaitable<result<std::vector<placement::choice>>> placement::choose(miner_l
 
     std::vector<weighted> good, doubtful;
     std::size_t alive = 0;
+    std::string why;
     {
         const std::lock_guard hold(m_mutex);
-        for (const auto& node : link.directory().miners()) {
+        const auto listed = link.directory().miners();
+        why = last_failure(listed);
+        for (const auto& node : listed) {
             const auto& s = m_standings[node.id];
             if (!s.answered) continue;
             ++alive;
@@ -95,8 +115,7 @@ net::awaitable<result<std::vector<placement::choice>>> placement::choose(miner_l
             (link.directory().avoided(node.id) ? doubtful : good).push_back(std::move(w));
         }
     }
-    if (alive < count)
-        co_return error(errc::unavailable, std::to_string(count) + " storage miners are needed, " + std::to_string(alive) + " answer");
+    if (alive < count) co_return error(errc::unavailable, std::to_string(count) + " storage miners are needed, " + std::to_string(alive) + " answer" + why);
     auto drawn = draw(std::move(good), m_world.random());
     for (auto& late : draw(std::move(doubtful), m_world.random())) drawn.push_back(std::move(late));
     std::vector<choice> first, rest;

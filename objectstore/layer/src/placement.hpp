@@ -27,7 +27,9 @@ private:
         std::uint64_t free = 0;
         net::time_point seen{};
         bool answered = false;
+        error failure;  // of one that did not answer
     };
+    [[nodiscard]] std::string last_failure(const std::vector<ledger::node_record>& listed) const;  // REQUIRES: m_mutex
     net::awaitable<void> ask_all(miner_link& link, std::size_t count, net::time_point deadline);
 
     net::env& m_world;

@@ -28,6 +28,7 @@ public:
         net::time_point deadline;
         bool patient = false;
         judge valid;
+        std::vector<error>* failures = nullptr;  // if wanted: the last failure of each miner
     };
 
     static net::awaitable<std::vector<std::optional<Reply>>> run(miner_link& link, question ask) {
@@ -56,6 +57,7 @@ private:
             const auto code = answer.error().code;
             if (code == errc::canceled) co_return;
             m_gone[i] = code != errc::timeout;
+            if (m_ask.failures) m_ask.failures->at(i) = std::move(answer).error();
             auto slept = co_await m_link.world().sleep_for(pause);
             if (!slept) co_return;
         }

@@ -33,7 +33,7 @@ inline constexpr net::method_id journal_state = 0x0124;   // journal_ref → jou
 struct empty_reply { template <class S, class C> static void describe(S&, C&) {} };
 
 struct hello_request {
-    static constexpr std::uint8_t wire_version = 1;
+    static constexpr std::uint8_t wire_version = 2;  // raised with whatever client and miner must agree on
     network_id network;
     template <class S, class C> static void describe(S& s, C& c) { c(s.network); }
 };
@@ -61,10 +61,10 @@ struct fragment_ref {
     friend bool operator==(const fragment_ref&, const fragment_ref&) = default;
 };
 
-// The Merkle leaf of a fragment: 64 KiB, the last one shorter. Hashes: leaf = sha256(0 ‖ data), node = sha256(1 ‖
-// left ‖ right), an odd node moves up unchanged; the root of an empty fragment is sha256(0).
+// The Merkle leaf of a fragment: 64 KiB, the last one shorter. Hashes are BLAKE3's of two contexts: leaf(data) and
+// node(left ‖ right); an odd node moves up unchanged; the root of an empty fragment is leaf of nothing.
 inline constexpr std::size_t leaf_size = 64 * KiB;
-// segment id = sha256("cess segment v1" ‖ encode(segment_identity))
+// segment id = sha256("cess segment v2" ‖ encode(segment_identity))
 struct segment_identity {
     ledger::shape geometry;
     std::uint64_t stored_length = 0;  // of the sealed segment: data fragments together, without padding
@@ -79,7 +79,7 @@ struct segment_identity {
 [[nodiscard]] std::uint64_t fragment_length(const segment_identity& identity) noexcept;
 
 struct put_request {
-    static constexpr std::uint8_t wire_version = 1;
+    static constexpr std::uint8_t wire_version = 2;
     volume_id volume;
     term_number term;
     segment_identity identity;
@@ -96,7 +96,7 @@ struct chunk_request {
     template <class S, class C> static void describe(S& s, C& c) { c(s.handle, s.offset); }
 };
 struct get_request {
-    static constexpr std::uint8_t wire_version = 1;
+    static constexpr std::uint8_t wire_version = 2;
     fragment_ref fragment;
     std::uint64_t offset = 0;
     std::uint32_t length = 0;      // at most net::body_size_max
