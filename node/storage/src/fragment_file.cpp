@@ -119,7 +119,7 @@ result<std::uint64_t> fragment_file::check(std::uint32_t first, std::uint32_t co
         const auto at = std::uint64_t{leaf} * leaf_size;
         const auto data = read_exactly(*m_file, fragment_data_at + at, std::min<std::uint64_t>(leaf_size, m_length - at));
         if (!data && data.error() != errc::io) return data.error();
-        if (!data || leaf_hashes(*data).front() != m_proof.leaves[leaf]) bad.push_back(leaf);
+        if (!data || leaf_hash(*data) != m_proof.leaves[leaf]) bad.push_back(leaf);
         if (data) done += data->size();
     }
     return done;

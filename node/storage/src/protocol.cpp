@@ -24,20 +24,21 @@ segment_id id_of(const segment_identity& identity) {
     return segment_id::from(digest.raw);
 }
 
+hash256 leaf_hash(byte_view leaf) { return leaf_context().hash(leaf); }
+
 std::vector<hash256> leaf_hashes(byte_view fragment) {
-    const auto& context = leaf_context();
     std::vector<hash256> leaves;
     leaves.reserve((fragment.size() + leaf_size - 1) / leaf_size);
     while (!fragment.empty()) {
         const auto leaf = fragment.first(std::min(leaf_size, fragment.size()));
-        leaves.push_back(context.hash(leaf));
+        leaves.push_back(leaf_hash(leaf));
         fragment = fragment.subspan(leaf.size());
     }
     return leaves;
 }
 
 hash256 merkle_root(const std::vector<hash256>& leaves) {
-    if (leaves.empty()) return leaf_context().hash(byte_view());
+    if (leaves.empty()) return leaf_hash({});
     const auto& context = node_context();
     auto level = leaves;
     while (level.size() > 1) {

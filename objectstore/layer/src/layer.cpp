@@ -7,23 +7,11 @@
 #include <core/net/blocking.hpp>
 
 #include <atomic>
-#include <latch>
 
 namespace cess::layer {
 namespace {
 
 constexpr std::uint64_t verify_chunk = 2 * MiB;  // a multiple of storage::leaf_size
-
-struct leaf_task final : net::worker_pool::task {
-    leaf_task(const std::function<void(unsigned)>& f, unsigned i, std::latch& done) : m_f(f), m_i(i), m_done(done) {}
-    void run() noexcept override {
-        m_f(m_i);
-        m_done.count_down();
-    }
-    const std::function<void(unsigned)>& m_f;
-    unsigned m_i;
-    std::latch& m_done;
-};
 
 class layer_impl final : public layer {
 public:
@@ -119,19 +107,6 @@ read_context layer_core::reading() {
         log::warn("layer", "fragment fault miner={} segment={} index={} reason=\"{}\"", miner.brief(), segment.brief(), index, why.message());
     };
     return read_context{on.world, readers, together, workers, on.limits, count, accuse, hedging};
-}
-
-void run_parallel(net::worker_pool& pool, unsigned count, const std::function<void(unsigned)>& f) {
-    std::latch done(count);
-    for (unsigned i = 1; i < count; ++i) {
-        std::unique_ptr<net::worker_pool::task> task = std::make_unique<leaf_task>(f, i, done);
-        if (!pool.submit(task)) task->run();
-    }
-    if (count > 0) {
-        f(0);
-        done.count_down();
-    }
-    done.wait();
 }
 
 std::unique_ptr<layer> make_layer(dependencies on) { return std::make_unique<layer_impl>(std::move(on)); }

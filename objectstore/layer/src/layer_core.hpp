@@ -29,9 +29,6 @@ struct layer_core {
     [[nodiscard]] read_context reading();
 };
 
-// Runs f(0) … f(count-1) on the pool and on this thread, and waits for all.
-void run_parallel(net::worker_pool& pool, unsigned count, const std::function<void(unsigned)>& f);
-
 [[nodiscard]] std::unique_ptr<session> make_session(layer_core& core, const chain::account& who, taken_volume with);
 
 }  // namespace cess::layer

@@ -72,6 +72,68 @@ byte_view encoded_segment::fragment(unsigned index) const noexcept {
     return byte_view(parity).subspan((index - layout.geometry.k) * size, size);
 }
 
+namespace {
+
+// Passes over all fragments side by side, a leaf of each at a time: what was sealed is coded and hashed while the
+// processor has it in its cache, and the parity while it is there as well.
+class encoder {
+public:
+    encoder(encoded_segment& out, block_cipher cipher, byte_view content, std::shared_ptr<const erasure::codec> code)
+        : m_out(out), m_layout(out.layout), m_cipher(std::move(cipher)), m_content(content), m_code(std::move(code)),
+          m_distinct(m_layout.geometry.k + (m_code ? m_layout.geometry.m : 0U)), m_leaves(m_distinct) {
+        for (unsigned i = 0; i <= m_layout.geometry.k; ++i) m_first.push_back(first_block(i));
+        m_next = m_first;
+    }
+
+    void run() {
+        const auto size = m_layout.fragment();
+        for (std::uint64_t at = 0; at < size; at += storage::leaf_size) pass(at, std::min<std::uint64_t>(storage::leaf_size, size - at));
+        auto& named = m_out.identity;
+        named.geometry = m_layout.geometry;
+        named.stored_length = m_layout.stored();
+        for (const auto& leaves : m_leaves) named.roots.push_back(storage::merkle_root(leaves));
+        named.roots.resize(m_layout.fragments(), named.roots.front());  // copies
+    }
+
+private:
+    // The block that holds the first byte of data fragment i; the end of all for i = k.
+    [[nodiscard]] std::uint64_t first_block(unsigned i) const noexcept {
+        return i == m_layout.geometry.k ? m_layout.blocks() : std::min(i * m_layout.fragment() / m_layout.sealed_block(), m_layout.blocks());
+    }
+
+    void pass(std::uint64_t at, std::uint64_t size) {
+        // A block that begins in one fragment and ends in the next is the first of the next: the first pass seals it.
+        for (unsigned i = 0; i < m_layout.geometry.k; ++i) seal(i, i * m_layout.fragment() + at + size);
+        if (m_code) code(at, size);
+        for (unsigned i = 0; i < m_distinct; ++i) m_leaves[i].push_back(storage::leaf_hash(m_out.fragment(i).subspan(at, size)));
+    }
+    void seal(unsigned fragment, std::uint64_t sealed_end) {
+        for (auto& block = m_next[fragment]; block < m_first[fragment + 1] && m_layout.sealed_offset(block) < sealed_end; ++block)
+            m_cipher.seal(block, m_content.subspan(m_layout.plain_offset(block), m_layout.plain_size(block)),
+                          byte_span(m_out.data).subspan(m_layout.sealed_offset(block), m_layout.sealed_size(block)));
+    }
+    void code(std::uint64_t at, std::uint64_t size) {
+        m_data.clear();
+        m_parity.clear();
+        for (unsigned i = 0; i < m_layout.geometry.k; ++i) m_data.push_back(m_out.fragment(i).subspan(at, size));
+        for (unsigned i = 0; i < m_layout.geometry.m; ++i) m_parity.push_back(byte_span(m_out.parity).subspan(i * m_layout.fragment() + at, size));
+        m_code->encode(m_data, m_parity);
+    }
+
+    encoded_segment& m_out;
+    const segment_layout& m_layout;
+    block_cipher m_cipher;
+    const byte_view m_content;
+    const std::shared_ptr<const erasure::codec> m_code;  // none: no parity
+    const unsigned m_distinct;                           // fragments; copies are one
+    std::vector<std::vector<hash256>> m_leaves;
+    std::vector<std::uint64_t> m_first, m_next;  // blocks, by data fragment
+    std::vector<byte_view> m_data;
+    std::vector<byte_span> m_parity;
+};
+
+}  // namespace
+
 result<std::shared_ptr<encoded_segment>> encode_segment(const segment_layout& layout, const crypto::secret_key& key, const volume_id& lineage,
                                                         segment_number number, byte_view content, std::shared_ptr<buffer_recycler> memory) {
     auto out = std::make_shared<encoded_segment>(std::move(memory));
@@ -79,35 +141,17 @@ result<std::shared_ptr<encoded_segment>> encode_segment(const segment_layout& la
     const auto size = layout.fragment();
     const unsigned k = layout.geometry.k, m = layout.geometry.m;
     out->data = out->memory->take(size * k);
-    block_cipher cipher(key, lineage, number);
-    for (std::uint64_t block = 0; block < layout.blocks(); ++block)
-        cipher.seal(block, content.subspan(layout.plain_offset(block), layout.plain_size(block)),
-                    byte_span(out->data).subspan(layout.sealed_offset(block), layout.sealed_size(block)));
     std::fill(out->data.begin() + static_cast<std::ptrdiff_t>(layout.stored()), out->data.end(), std::byte{0});
+    std::shared_ptr<const erasure::codec> code;
     if (k > 1 && m > 0) {
         erasure::geometry shape;
         shape.k = layout.geometry.k;
         shape.m = layout.geometry.m;
-        TRY(const auto codec, erasure::codec::make(shape));
+        TRY(code, erasure::codec::make(shape));
         out->parity = out->memory->take(size * m);
-        std::vector<byte_view> data;
-        std::vector<byte_span> parity;
-        for (unsigned i = 0; i < k; ++i) data.push_back(out->fragment(i));
-        for (unsigned i = 0; i < m; ++i) parity.push_back(byte_span(out->parity).subspan(i * size, size));
-        codec->encode(data, parity);
     }
-    out->leaves.resize(layout.fragments());
+    encoder(*out, block_cipher(key, lineage, number), content, std::move(code)).run();
     return out;
-}
-
-void hash_fragment(encoded_segment& of, unsigned index) { of.leaves[index] = storage::leaf_hashes(of.fragment(index)); }
-
-void name_segment(encoded_segment& of) {
-    of.identity.geometry = of.layout.geometry;
-    of.identity.stored_length = of.layout.stored();
-    of.identity.roots.clear();
-    for (unsigned i = 0; i < of.layout.fragments(); ++i)
-        of.identity.roots.push_back(storage::merkle_root(of.leaves[of.layout.geometry.k == 1 ? 0 : i]));
 }
 
 }  // namespace cess::layer

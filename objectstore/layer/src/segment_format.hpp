@@ -63,14 +63,11 @@ struct encoded_segment {
     segment_layout layout;
     bytes data;                      // k fragments back to back, padded with zeros
     bytes parity;                    // m fragments back to back; empty for copies
-    std::vector<std::vector<hash256>> leaves;
     storage::segment_identity identity;
     [[nodiscard]] byte_view fragment(unsigned index) const noexcept;
 };
-// Sealing and coding; hashing of each fragment is left to hash_fragment, so that it can run in parallel.
+// Seals, codes, hashes and names.
 [[nodiscard]] result<std::shared_ptr<encoded_segment>> encode_segment(const segment_layout& layout, const crypto::secret_key& key, const volume_id& lineage,
                                                                       segment_number number, byte_view content, std::shared_ptr<buffer_recycler> memory);
-void hash_fragment(encoded_segment& of, unsigned index);  // thread-safe for different indexes
-void name_segment(encoded_segment& of);                   // after all are hashed
 
 }  // namespace cess::layer

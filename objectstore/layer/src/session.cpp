@@ -149,10 +149,7 @@ result<ledger::segment_record> session_impl::put_segment(const keyring& keys, co
     record.key_generation = spec.key_generation;
     record.salt = m_core.on.world.random().id<salt256>();
     TRY(auto encoded, encode_segment(layout, segment_key(volume_key, record.salt), spec.lineage, spec.number, content, m_core.encodings));
-    auto& fragments = *encoded;
-    run_parallel(m_core.workers, layout.geometry.k == 1 ? 1 : layout.fragments(), [&fragments](unsigned i) { hash_fragment(fragments, i); });
-    name_segment(fragments);
-    record.id = storage::id_of(fragments.identity);
+    record.id = storage::id_of(encoded->identity);
 
     m_put += cost;
     storage::journal_ref owner;

@@ -73,6 +73,7 @@ struct segment_identity {
     friend bool operator==(const segment_identity&, const segment_identity&) = default;
 };
 [[nodiscard]] segment_id id_of(const segment_identity& identity);
+[[nodiscard]] hash256 leaf_hash(byte_view leaf);
 [[nodiscard]] std::vector<hash256> leaf_hashes(byte_view fragment);
 [[nodiscard]] hash256 merkle_root(const std::vector<hash256>& leaves);
 // Bytes of each fragment: ceil(stored_length / k); the last data fragment is padded with zeros. For k = 1 all are copies.
