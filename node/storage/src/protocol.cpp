@@ -16,6 +16,10 @@ const crypto::blake3_context& node_context() {
     static const crypto::blake3_context context("cess 2026-11 fragment node");
     return context;
 }
+const crypto::blake3_context& entry_context() {
+    static const crypto::blake3_context context("cess 2026-11 journal entry");
+    return context;
+}
 
 }  // namespace
 
@@ -58,7 +62,7 @@ std::uint64_t fragment_length(const segment_identity& identity) noexcept {
 hash256 chain_hash(const journal_ref& journal, entry_index index, const hash256& previous, byte_view payload) {
     wire::encoder place;
     place(journal, index);
-    return crypto::sha256({as_view("cess entry v1"), place.view(), previous.view(), crypto::sha256(payload).view()});
+    return entry_context().hash({place.view(), previous.view(), payload});
 }
 
 hash256 group_digest(const journal_ref& journal, entry_index last, const hash256& chain) {

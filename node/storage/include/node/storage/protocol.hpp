@@ -157,7 +157,7 @@ struct journal_ref {
     template <class S, class C> static void describe(S& s, C& c) { c(s.volume, s.term); }
     friend auto operator<=>(const journal_ref&, const journal_ref&) = default;
 };
-// chain hash of entry i = sha256("cess entry v1" ‖ journal ‖ index ‖ previous hash ‖ sha256(payload)); before entry 0 it is zero.
+// chain hash of entry i = blake3("cess 2026-11 journal entry": journal ‖ index ‖ previous hash ‖ payload); before entry 0 it is zero.
 [[nodiscard]] hash256 chain_hash(const journal_ref& journal, entry_index index, const hash256& previous, byte_view payload);
 
 // A group of entries, appended together and signed once. The body holds the payloads back to back.
