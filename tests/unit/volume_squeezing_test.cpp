@@ -544,10 +544,17 @@ TEST_CASE("many blocks that are left each begin a sealed block of their own") {
         std::uint64_t at = 0;
         for (std::uint64_t i = 0; i < kept; ++i, at += 3 * block)
             gone.push_back({segment_number{7}, static_cast<std::uint32_t>(at), static_cast<std::uint32_t>(2 * block), sequence_number{i + 1}});
+        for (int i = 0; i < 2; ++i) {  // what the next of this size is likely to find
+            const bytes before((kept + 1) * block, std::byte{0xa5});
+            REQUIRE(std::count(before.begin(), before.end(), std::byte{0xa5}) == static_cast<std::ptrdiff_t>(before.size()));
+        }
         auto made = volume::squeeze(*buffer, at, gone);
         REQUIRE((made && *made));
         const auto& out = **made;
         CHECK(out.index->pieces().size() == kept);
+        const auto end = volume::container_table::size_of(kept), begin = out.index->find(segment_number{7}, 2 * block).at;
+        CHECK(std::count(out.content.begin() + static_cast<std::ptrdiff_t>(end), out.content.begin() + static_cast<std::ptrdiff_t>(begin), std::byte{0}) ==
+              static_cast<std::ptrdiff_t>(begin - end));
         CHECK(out.left_out + out.content.size() == at);
         std::uint64_t aligned = 0;
         for (const auto& piece : out.index->pieces()) {

@@ -284,7 +284,8 @@ result<void> cleaner::pack_one(std::vector<candidate*>& units, segment_table::cl
         for (const auto& [number, list] : each->ranges)
             for (const auto& range : list) table.pieces.push_back({number, range.offset, range.end - range.offset});
     std::sort(table.pieces.begin(), table.pieces.end(), [](const auto& a, const auto& b) { return std::pair(a.number, a.offset) < std::pair(b.number, b.offset); });
-    auto size = table.data_at();
+    const auto begin = table.data_at();
+    auto size = begin;
     const auto head = wire::encode(table);
     if (head.size() != container_table::size_of(table.pieces.size())) return error(errc::corrupt, "table of a container of another size than counted");
     for (const auto& piece : table.pieces) size += piece.length;
@@ -293,6 +294,7 @@ result<void> cleaner::pack_one(std::vector<candidate*>& units, segment_table::cl
     std::optional<buffer_pool::loan> lent(std::move(memory));
     bytes content(size);
     std::memcpy(content.data(), head.data(), head.size());
+    std::memset(content.data() + head.size(), 0, begin - head.size());
     std::vector<candidate*> whole;
     const auto ring = m_of.keys.ring();
     for (auto* each : units) {

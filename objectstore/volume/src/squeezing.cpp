@@ -40,6 +40,7 @@ result<std::optional<squeezed_buffer>> squeeze(const segment_buffer& of, std::ui
     if (table.pieces.size() > container_pieces_max || !pays_to_pack(size, used)) return std::optional<squeezed_buffer>();
     out->content.resize(size);
     std::memcpy(out->content.data(), head.data(), head.size());
+    std::memset(out->content.data() + head.size(), 0, begin - head.size());
     auto* to = out->content.data() + begin;
     for (const auto& piece : table.pieces) {
         std::memcpy(to, of.view(piece.offset, piece.length).data(), piece.length);
