@@ -107,12 +107,10 @@ public:
 
     void insert(sealed_run what) override {
         if (!what.data || what.count == 0 || m_off) return;
-        const std::lock_guard lock(m_mutex);
-        if (m_queued + what.data->size() > queue_max()) return m_count.dropped.add(what.count);
-        const bool had_enough = enough();
-        m_queued += what.data->size();
-        m_queue.push_back(std::move(what));
-        if (m_queue.size() == 1 || (!had_enough && enough())) m_wake.notify_all();
+        if (what.data->size() <= queue_max()) return wait_for_writer(std::move(what));
+        // With little memory it could never go whole.
+        const auto blocks = static_cast<std::uint32_t>(std::max<std::uint64_t>(1, queue_max() / 2 / what.block_size));
+        for (std::uint32_t i = 0; i < what.count; i += std::min(blocks, what.count - i)) wait_for_writer(part_of(what, i, std::min(blocks, what.count - i)));
     }
 
     std::uint64_t size_bytes() const override {
@@ -176,6 +174,23 @@ private:
         log::warn("cache", "disk cache switched off, reads go to the network directory={} error={}", m_how.directory, why.message());
     }
 
+    // ---- on the way to the writer
+
+    static sealed_run part_of(const sealed_run& whole, std::uint32_t from, std::uint32_t count) {
+        bytes data;
+        for (auto i = from; i < from + count; ++i) append(data, whole.sealed(i));
+        return {whole.segment, whole.first + from, count, whole.block_size, std::make_shared<const bytes>(std::move(data))};
+    }
+
+    void wait_for_writer(sealed_run what) {
+        const std::lock_guard lock(m_mutex);
+        if (m_queued + what.data->size() > queue_max()) return m_count.dropped.add(what.count);
+        const bool had_enough = enough();
+        m_queued += what.data->size();
+        m_queue.push_back(std::move(what));
+        if (m_queue.size() == 1 || (!had_enough && enough())) m_wake.notify_all();
+    }
+
     // ---- the writer's thread
 
     [[nodiscard]] std::uint64_t queue_max() const noexcept { return m_how.memory_max / queue_part; }
@@ -192,7 +207,7 @@ private:
             const bool last = m_stop;
             auto batch = std::exchange(m_queue, {});
             lock.unlock();
-            for (const auto& each : batch) take(each);
+            for (; !batch.empty(); batch.pop_front()) take(batch.front());  // its memory goes as its place in the bound does
             if (last || wanted != m_flush_done) write_out();
             lock.lock();
             m_flush_done = wanted;

@@ -122,6 +122,25 @@ TEST_CASE("the disk tier answers what was inserted, and still does after a resta
     CHECK(h.counted("cess_cache_errors_total") == 0);
 }
 
+TEST_CASE("of a run that is larger than the queue, what there is room for goes to the disk") {
+    house h;
+    const auto blocks = h.open();
+    blocks->flush();  // it has looked at its regions then
+    bytes data;
+    for (std::uint32_t i = 0; i < 64; ++i) append(data, *sealed(key_of(1, 3 + i), content_of(key_of(1, 3 + i))).data);
+    REQUIRE(data.size() > h.how.memory_max / 8);
+    const auto size = static_cast<std::uint32_t>(data.size() / 64);
+    data.resize(data.size() - size);
+    const auto last = key_of(1, 66);
+    append(data, *sealed(last, content_of(last, 100)).data);  // the last of a segment is shorter
+    blocks->insert({last.segment, 3, 64, size, std::make_shared<const bytes>(std::move(data))});
+    blocks->flush();
+    CHECK(found(*blocks, 1, 3, 3 + 30) == 30);
+    blocks->insert({last.segment, 66, 1, size, sealed(last, content_of(last, 100)).data});
+    blocks->flush();
+    CHECK(found(*blocks, 1, 66, 67, 100) == 1);
+}
+
 TEST_CASE("blocks that wait to be written are written when the cache closes") {
     house h;
     const auto key = key_of(1, 1);
