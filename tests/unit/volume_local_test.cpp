@@ -2,6 +2,7 @@
 // a prefix is; and where somebody else has gone on, it is set aside and nothing of it is mixed in.
 #include <support/faulty_disk.hpp>
 #include <support/memory_layer.hpp>
+#include <support/one_waits.hpp>
 
 #include "local_past.hpp"
 
@@ -189,6 +190,79 @@ TEST_CASE("a journal that comes back after somebody else wrote is set aside, and
         net.crash(0);
         v.reset();
     }
+}
+
+// A write that only the local journal knows, in a segment that no change at the miners names: the last root says where the
+// segment is, and the snapshot that somebody else makes again from the miners' history does not.
+TEST_CASE("a journal that comes back after somebody else anchored a snapshot names nothing that this let go of") {
+    memory_network net;
+    net.create_volume("v", ledger::volume_type::filesystem, 64 * KiB);
+    std::atomic<bool> down{false}, down_after_view{false};
+    net.set_fault([&](std::string_view what) -> result<void> {
+        if (what == "answer" && down_after_view.exchange(false)) down = true;
+        if (what == "ledger" && down) return error(errc::unavailable, "consensus is down");
+        return {};
+    });
+    const auto patiently = [](const auto& until) {
+        for (int i = 0; i < 2000 && !until(); ++i) std::this_thread::sleep_for(5ms);
+        REQUIRE(until());
+    };
+    const auto put_key = [](volume::volume& in, std::uint64_t i) {
+        volume::change edit;
+        edit.put(key(i), to_bytes("value"));
+        REQUIRE(in.apply(edit).has_value());
+        REQUIRE(in.sync().has_value());
+    };
+    faulty_disk disk, other;
+    support::one_waits placed;
+    const bytes late(4 * KiB, std::byte{7});
+    auto how = small(disk);
+    how.crashes = &placed;
+    auto v = opened(net, how);
+    put_key(*v, 0);
+    REQUIRE(v->checkpoint().has_value());
+    const auto entries = net.journal_entries("v");
+    placed.hold();
+    bool applied = false;
+    std::thread writer([&] {
+        volume::change edit;
+        edit.write(1, 0, late);
+        applied = v->apply(edit).has_value();
+    });
+    placed.wait();
+    volume::change too_much;  // fills the segment, and is refused
+    const bytes others(68 * KiB, std::byte{1});
+    too_much.write(2, 0, others);
+    REQUIRE(v->apply(too_much).error().code == errc::no_space);
+    patiently([&] { return net.journal_entries("v") > entries; });  // where the segment is
+    put_key(*v, 1);
+    REQUIRE(v->checkpoint().has_value());
+    down = true;
+    REQUIRE(v->create_snapshot("s").has_value());
+    put_key(*v, 2);
+    patiently([&] { return v->durable_remotely() == v->applied(); });
+    net.hold_appends(true);
+    placed.go_on();
+    writer.join();
+    REQUIRE(applied);
+    REQUIRE(v->sync().has_value());
+    net.crash(0);
+    v.reset();
+    net.hold_appends(false);
+    down = false;
+    down_after_view = true;
+    v = opened(net, small(other, volume::durability::remote));
+    patiently([&] { return down.load(); });
+    net.crash(0);
+    v.reset();
+    down = false;
+    v = opened(net, small(disk));
+    bytes there(late.size());
+    REQUIRE(v->read(1, 0, there).has_value());
+    CHECK(there == late);
+    CHECK(set_aside(disk) == 0);
+    CHECK(v->get(key(2)).value().has_value());
+    CHECK(v->checkpoint().has_value());
 }
 
 TEST_CASE("crashes while a local journal is made remote lose nothing, however often") {

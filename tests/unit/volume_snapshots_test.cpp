@@ -1,5 +1,6 @@
 // Snapshots in numbers, under other names, of several volumes at once, and gone for good.
 #include <support/memory_layer.hpp>
+#include <support/one_waits.hpp>
 
 #include <catch2/catch.hpp>
 
@@ -64,34 +65,6 @@ void must_apply(volume::volume& in, const volume::change& edit) {
     if (const auto done = in.apply(edit); !done) FAIL(done.error().message());
 }
 
-// Holds the one thread that gets to it next between placing its bytes and applying its change.
-class one_waits final : public crash_points {
-public:
-    void hold() { m_armed = true; }
-    void wait() {
-        std::unique_lock lock(m_mutex);
-        REQUIRE(m_changed.wait_for(lock, 30s, [this] { return m_waits; }));
-    }
-    void go_on() {
-        const std::lock_guard lock(m_mutex);
-        m_go_on = true;
-        m_changed.notify_all();
-    }
-    void reached(crash_point at) noexcept override {
-        if (at != crash_point::change_placed || !m_armed.exchange(false)) return;
-        std::unique_lock lock(m_mutex);
-        m_waits = true;
-        m_changed.notify_all();
-        m_changed.wait_for(lock, 30s, [this] { return m_go_on; });
-    }
-
-private:
-    std::atomic<bool> m_armed{false};
-    std::mutex m_mutex;
-    std::condition_variable m_changed;
-    bool m_waits = false, m_go_on = false;
-};
-
 // Consensus as tests want it: down, or down from the moment on that a view was made.
 struct consensus {
     std::shared_ptr<std::atomic<bool>> down = std::make_shared<std::atomic<bool>>(false);
@@ -148,7 +121,7 @@ TEST_CASE("a write that was placed before a snapshot, and applied after it, outl
     memory_network net;
     net.create_volume("v", ledger::volume_type::block, 1 * MiB);
     const consensus ledger(net);
-    one_waits placed;
+    support::one_waits placed;
     const bytes late(4 * KiB, std::byte{7});
     {
         auto how = small();

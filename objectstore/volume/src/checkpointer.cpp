@@ -206,6 +206,8 @@ result<void> checkpointer::settle_locations(job& j, root_manifest& manifest) {
         if (m_of.table.is_squeezed(ref)) whole.container = ref.number;
         manifest.rows.push_back({ref.lineage, std::move(whole)});
     }
+    for (const auto& row : j.what.unused)
+        if (!m_of.table.record_of({m_of.table.own(), row.at.number})) manifest.rows.push_back({m_of.table.own(), row});
     for (auto& row : m_of.table.unused_at(j.what.at)) manifest.rows.push_back({m_of.table.own(), std::move(row)});
     for (const auto& [number, birth] : j.what.segments.add) {
         if (m_of.table.is_added(number)) continue;  // by the cut before, which was not final when this one was made

@@ -18,6 +18,9 @@ struct cut {
     // Made in replay (with its base): its root never becomes the head, since miners drop what older terms left behind
     // when the first root of a term does not list it; that one must follow the whole replay.
     bool replayed = false;
+    // Of a replayed one: segments that no change of the history up to it uses, as unused_at(). A journal on another machine may go
+    // on with changes that use them, which the end of the replay knows nothing of.
+    std::vector<segment_row> unused;
 };
 
 class checkpointer {

@@ -169,6 +169,7 @@ private:
         out.base = entry_index{0};  // the history is copied to the front of the new journal: nothing of it goes yet
         out.directory = m_how.directory + "/replayed-" + std::to_string(m_cuts.size());
         CHECK_OK(begin_local_cut(*m_state.state, *m_state.table, m_at, out));
+        out.unused = m_state.table->unused_at(m_at);
         CHECK_OK(finish_local_cut(*m_state.state, out));
         m_cuts.push_back(std::move(out));
         return {};
