@@ -229,7 +229,7 @@ private:
         for (std::uint32_t i = 0; i < what.count && !m_off; ++i) {
             if (!into[i]) continue;
             const auto sealed = what.sealed(i);
-            if (sealed.size() > m_region_size / 8)
+            if (sealed.size() > m_region_size / 4)
                 m_count.dropped.add();
             else
                 gather(*into[i], what.key(i), sealed);

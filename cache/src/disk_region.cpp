@@ -70,6 +70,7 @@ bool region_builder::fits(std::size_t sealed) const noexcept { return m_used + a
 void region_builder::add(const block_key& which, byte_view sealed) {
     std::memcpy(&m_raw[m_used], sealed.data(), sealed.size());
     m_entries.push_back({which, static_cast<std::uint32_t>(m_used), static_cast<std::uint32_t>(sealed.size())});
+    std::memset(&m_raw[m_used + sealed.size()], 0, aligned(sealed.size()) - sealed.size());  // memory is nobody's business on a disk
     m_used += aligned(sealed.size());
 }
 
