@@ -3,6 +3,8 @@
 #include <store.hpp>
 
 #include <catch2/catch.hpp>
+#include <rocksdb/perf_context.h>
+#include <rocksdb/perf_level.h>
 
 #include <atomic>
 #include <filesystem>
@@ -73,6 +75,39 @@ TEST_CASE("a checkpoint holds what was flushed and nothing that came since") {
             CHECK(to_string(**row) == std::to_string(round * 10'000 + i));
         }
     }
+}
+
+TEST_CASE("many rows that were deleted side by side are soon in nobody's way") {
+    const place here;
+    auto opened = store::open(here.options("db"));
+    REQUIRE(opened.has_value());
+    auto& on = **opened;
+    constexpr std::uint64_t rows = 20'000;
+    const auto flush = [&on] {
+        REQUIRE(on.begin_flush().has_value());
+        REQUIRE(on.wait_flushed(60s).has_value());
+    };
+    for (std::uint64_t i = 0; i < rows; ++i) put(on, i, i);
+    flush();
+    for (std::uint64_t i = 0; i < rows; ++i) {
+        if (i % 1000 == 0) continue;
+        rocksdb::WriteBatch batch;
+        batch.Delete(slice(key_of(i)));
+        REQUIRE(on.write(batch).has_value());
+    }
+    flush();
+    rocksdb::SetPerfLevel(rocksdb::PerfLevel::kEnableCount);
+    const auto skipped = [&on] {
+        rocksdb::get_perf_context()->Reset();
+        const auto left = on.scan(row::user_key({}), {}, SIZE_MAX, 1);
+        REQUIRE(left.has_value());
+        CHECK(left->size() == rows / 1000);
+        return rocksdb::get_perf_context()->internal_delete_skipped_count;
+    };
+    auto left = skipped();
+    for (int i = 0; i < 2000 && left > rows / 100; ++i, left = skipped()) std::this_thread::sleep_for(5ms);
+    CHECK(left <= rows / 100);
+    rocksdb::SetPerfLevel(rocksdb::PerfLevel::kDisable);
 }
 
 TEST_CASE("checkpoints end while readers let go of old tables") {
