@@ -38,6 +38,11 @@ std::size_t disk_index::slot_of(block_tag tag) const noexcept {
     return i;
 }
 
+void disk_index::prefetch(block_tag tag) const noexcept {
+    __builtin_prefetch(&m_slots[home(tag, m_slots.size())]);
+    __builtin_prefetch(&m_ghosts[home(tag, m_ghosts.size())]);
+}
+
 std::optional<disk_index::place> disk_index::find(block_tag tag) const {
     const auto& s = m_slots[slot_of(tag)];
     if (s.tag == 0) return std::nullopt;

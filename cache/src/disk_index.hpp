@@ -29,6 +29,7 @@ public:
     };
 
     explicit disk_index(std::uint64_t blocks_max);
+    void prefetch(block_tag tag) const noexcept;  // of many tags all before the first is looked for: each is a miss of the processor's cache
     [[nodiscard]] std::optional<place> find(block_tag tag) const;
     [[nodiscard]] std::optional<place> ask(block_tag tag);  // and counts it
     bool insert(block_tag tag, const place& at);            // replaces; false if there is no room
