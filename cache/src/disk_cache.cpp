@@ -29,6 +29,7 @@ constexpr std::uint64_t region_memory = 32;     // of a region's state, and its 
 constexpr std::uint64_t regions_part = 4;       // of the memory at most one part for regions' states
 constexpr std::uint64_t block_size_least = 1 * KiB;  // on average; smaller blocks fill the index before the disk
 constexpr std::size_t large_block = 16 * KiB + crypto::aead_tag_size;   // to stay, it must be asked for twice
+constexpr std::uint32_t looked_at_of = 16;      // blocks one, to know whether a run is likely here
 constexpr std::size_t long_run = 64 * KiB;      // such are paced: a stream's, mostly
 constexpr std::chrono::milliseconds gathering(20);  // of small reads: to wake a thread for each costs more than it does
 constexpr std::string_view disk_tier = "tier=\"disk\"";
@@ -44,6 +45,12 @@ std::uint64_t region_size_for(std::uint64_t capacity, std::uint64_t memory) {
 std::uint64_t blocks_max(const disk_options& how, std::uint64_t region_size) {
     const auto others = buffers_held * region_size + how.memory_max / queue_part + how.capacity / region_size * region_memory;
     return std::min((how.memory_max - others) / disk_index::bytes_a_block, how.capacity / block_size_least);
+}
+
+std::vector<block_tag> tags_of(const segment_id& segment, std::uint32_t first, std::uint32_t count) {
+    std::vector<block_tag> out(count);
+    for (std::uint32_t i = 0; i < count; ++i) out[i] = tag_of({segment, first + i});
+    return out;
 }
 
 struct counters {
@@ -100,33 +107,34 @@ public:
         m_writer.join();
     }
 
-    block fetch(const block_key& key, const opener& open) override {
-        const auto tag = tag_of(key);
-        located at;
-        if (!locate(tag, at)) return nullptr;
-        bytes sealed(at.where.length);
-        auto got = m_file->read_at(at.where.region * m_region_size + at.where.offset, sealed);
-        if (!got) {
-            switch_off(got.error());
-            return missed();
+    std::vector<sealed_run> fetch(const segment_id& segment, std::uint32_t first, std::uint32_t count) override {
+        std::vector<sealed_run> out;
+        std::uint32_t found = 0;
+        for (const auto& each : locate(segment, first, count)) {
+            auto got = read_group(segment, each);
+            if (!got) continue;
+            found += got->count;
+            m_count.hits.add(got->count);
+            m_count.hit_bytes.add(got->data->size());
+            out.push_back(std::move(*got));
         }
-        auto plain = *got == sealed.size() ? open(sealed) : result<bytes>(errc::corrupt);
-        if (!plain) {
-            drop_wrong(tag, at);
-            return missed();
-        }
-        m_count.hits.add();
-        m_count.hit_bytes.add(plain->size());
-        return std::make_shared<const bytes>(std::move(*plain));
+        m_count.misses.add(count - found);
+        return out;
+    }
+
+    void drop_wrong(const block_key& which) override {
+        const auto tag = tag_of(which);
+        const std::lock_guard lock(m_mutex);
+        if (const auto at = m_index.find(tag)) m_index.erase(tag, at->region);
+        m_count.errors.add();
     }
 
     bool may_hold(const segment_id& segment, std::uint32_t first, std::uint32_t count) const override {
         if (m_off) return false;
-        std::vector<block_tag> tags(count);
-        for (std::uint32_t i = 0; i < count; ++i) tags[i] = tag_of({segment, first + i});
         const std::lock_guard lock(m_mutex);
-        for (const auto tag : tags) m_index.prefetch(tag);
-        return std::any_of(tags.begin(), tags.end(), [this](block_tag tag) { return m_index.find(tag).has_value(); });
+        for (std::uint32_t i = 0; i < count; i += looked_at_of)
+            if (m_index.find(tag_of({segment, first + i}))) return true;
+        return m_index.find(tag_of({segment, first + count - 1})).has_value();
     }
 
     void insert(sealed_run what) override {
@@ -160,36 +168,54 @@ private:
         queue_kind queue = queue_kind::small;
     };
     static_assert(sizeof(region) <= region_memory);
-    struct located {
-        disk_index::place where;
-        std::uint64_t sequence = 0;
+    struct group {  // neighbouring blocks that lie back to back in one region
+        std::uint32_t first = 0, count = 0;
+        std::uint32_t region = 0, offset = 0, length = 0;
+        std::uint32_t block_size = 0;  // sealed; the last may be shorter
+        std::uint64_t sequence = 0;    // of the region when they were found there
     };
 
     // ---- finding
 
-    block missed() {
-        m_count.misses.add();
-        return nullptr;
-    }
-
-    bool locate(block_tag tag, located& out) {
-        if (!m_off) {
-            const std::lock_guard lock(m_mutex);
-            if (const auto at = m_index.ask(tag)) {
-                out = {*at, m_regions[at->region].sequence};
-                return true;
-            }
-        }
-        m_count.misses.add();
-        return false;
-    }
-
-    // The check failed: the disk is wrong, unless the region was written anew meanwhile.
-    void drop_wrong(block_tag tag, const located& at) {
+    std::vector<group> locate(const segment_id& segment, std::uint32_t first, std::uint32_t count) {
+        std::vector<group> out;
+        if (m_off) return out;
+        const auto tags = tags_of(segment, first, count);
         const std::lock_guard lock(m_mutex);
-        if (m_regions[at.where.region].sequence != at.sequence) return;
-        m_index.erase(tag, at.where.region);
-        m_count.errors.add();
+        if (count > 1)
+            for (const auto tag : tags) m_index.prefetch(tag);
+        for (std::uint32_t i = 0; i < count; ++i) {
+            const auto at = m_index.ask(tags[i]);
+            if (at && (out.empty() || !extend(out.back(), first + i, *at)))
+                out.push_back({first + i, 1, at->region, at->offset, at->length, at->length, m_regions[at->region].sequence});
+        }
+        return out;
+    }
+
+    static bool extend(group& to, std::uint32_t block, const disk_index::place& at) {
+        const bool next = to.first + to.count == block && to.region == at.region && to.offset + to.length == at.offset;
+        const bool all_full = to.length == to.count * to.block_size && at.length <= to.block_size;
+        if (!next || !all_full) return false;
+        ++to.count;
+        to.length += at.length;
+        return true;
+    }
+
+    // Null: not there any more, wrong, or the disk fails.
+    std::optional<sealed_run> read_group(const segment_id& segment, const group& what) {
+        bytes data(what.length);
+        const auto got = m_file->read_at(what.region * m_region_size + what.offset, data);
+        if (!got) switch_off(got.error());
+        if (!got || !still(what)) return std::nullopt;
+        if (*got != data.size()) {  // somebody cut the file
+            for (std::uint32_t i = 0; i < what.count; ++i) drop_wrong({segment, what.first + i});
+            return std::nullopt;
+        }
+        return sealed_run{segment, what.first, what.count, what.block_size, std::make_shared<const bytes>(std::move(data))};
+    }
+    bool still(const group& what) const {
+        const std::lock_guard lock(m_mutex);
+        return m_regions[what.region].sequence == what.sequence;
     }
 
     void switch_off(const error& why) {
@@ -243,8 +269,7 @@ private:
 
     void take(const sealed_run& what) {
         std::vector<std::optional<queue_kind>> into(what.count);
-        std::vector<block_tag> tags(what.count);
-        for (std::uint32_t i = 0; i < what.count; ++i) tags[i] = tag_of(what.key(i));
+        const auto tags = tags_of(what.segment, what.first, what.count);
         {
             const std::lock_guard lock(m_mutex);
             m_queued -= what.data->size();

@@ -135,6 +135,35 @@ TEST_CASE("what the disk gives back wrong is asked of the miners") {
     CHECK(reader.requests() > requests);
 }
 
+TEST_CASE("of a run on the disk, only the block that is wrong is asked of the miners") {
+    stored s;
+    with_disk reader(s);
+    CHECK(s.reads_right(*reader.by, 0, 64 * KiB));
+    reader.disk->flush();
+    reader.by->blocks.memory().forget(s.record.id);
+    REQUIRE(reader.files.flip("/cache/blocks", 20'000));
+    const auto read = stored::counted(*reader.by, "cess_layer_read_bytes_total");
+    CHECK(s.reads_right(*reader.by, 0, 64 * KiB));
+    CHECK(stored::counted(*reader.by, "cess_layer_read_bytes_total") == read + s.record.block_size);
+    reader.disk->flush();
+    reader.by->blocks.memory().forget(s.record.id);
+    CHECK(s.reads_right(*reader.by, 0, 64 * KiB));  // it is there anew
+    CHECK(stored::counted(*reader.by, "cess_layer_read_bytes_total") == read + s.record.block_size);
+}
+
+TEST_CASE("what is on the disk is read ahead from there, and the rest from the miners") {
+    stored s;
+    with_disk reader(s);
+    CHECK(s.reads_right(*reader.by, 512 * KiB, 512 * KiB));
+    reader.disk->flush();
+    reader.by->blocks.memory().forget(s.record.id);
+    const auto read = stored::counted(*reader.by, "cess_layer_read_bytes_total");
+    s.read_ahead(*reader.by, 0, 2 * MiB, layer::stream_id{1});
+    for (std::uint64_t at = 0; at < 2 * MiB; at += 128 * KiB) CHECK(s.reads_right(*reader.by, at, 128 * KiB));
+    CHECK(stored::counted(*reader.by, "cess_layer_read_bytes_total") == read + 2 * MiB - 512 * KiB);
+    CHECK(stored::counted(*reader.by, "cess_layer_ahead_wasted_bytes_total") == 0);
+}
+
 TEST_CASE("a read of what is on its way waits for it and asks nobody again") {
     stored s;
     const auto reader = s.house.new_owner();

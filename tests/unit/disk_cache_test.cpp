@@ -45,17 +45,23 @@ cache::sealed_run sealed(const cache::block_key& key, const bytes& content) {
     return {key.segment, key.block, 1, size, std::make_shared<const bytes>(std::move(out))};
 }
 
-cache::opener opener_of(const cache::block_key& key) {
-    return [key](byte_view sealed) -> result<bytes> {
-        if (sealed.size() < crypto::aead_tag_size) return error(errc::corrupt);
-        bytes plain(sealed.size() - crypto::aead_tag_size);
-        crypto::aead cipher(layers_key());
-        CHECK_OK(cipher.open(crypto::aead_nonce::from_index(key.block), key.segment.view(), sealed, plain));
-        return plain;
-    };
+result<bytes> opened(const cache::block_key& key, byte_view sealed) {
+    if (sealed.size() < crypto::aead_tag_size) return error(errc::corrupt);
+    bytes plain(sealed.size() - crypto::aead_tag_size);
+    crypto::aead cipher(layers_key());
+    CHECK_OK(cipher.open(crypto::aead_nonce::from_index(key.block), key.segment.view(), sealed, plain));
+    return plain;
 }
 
-cache::block fetch(cache::sealed_cache& from, const cache::block_key& key) { return from.fetch(key, opener_of(key)); }
+// As the layer does it: what does not open is dropped.
+cache::block fetch(cache::sealed_cache& from, const cache::block_key& key) {
+    const auto there = from.fetch(key.segment, key.block, 1);
+    if (there.empty()) return nullptr;
+    auto plain = opened(key, there.front().sealed(0));
+    if (plain) return std::make_shared<const bytes>(std::move(*plain));
+    from.drop_wrong(key);
+    return nullptr;
+}
 
 struct house {
     explicit house(std::uint64_t capacity = 4 * MiB) {
@@ -405,48 +411,88 @@ TEST_CASE("the disk tier is used by many threads at once") {
     CHECK(h.counted("cess_cache_errors_total") == 0);
 }
 
-TEST_CASE("memory stands in front of the disk, and what the disk has comes back to it") {
+TEST_CASE("a slower tier may come behind the memory later") {
     house h;
-    const auto key = key_of(1, 1);
-    {
-        cache::tiered_cache blocks(cache::make_memory_cache(1 * MiB, h.count));
-        CHECK_FALSE(blocks.has_slow_tier());
-        CHECK_FALSE(blocks.fetch(key, opener_of(key)));
-        auto disk = h.open();
-        disk->flush();
-        blocks.put_behind(std::move(disk));
-        CHECK(blocks.has_slow_tier());
-        blocks.insert_behind(sealed(key, content_of(key)));
-        CHECK_FALSE(blocks.memory().find(key));
-    }
-    auto disk = h.open();
-    disk->flush();
     cache::tiered_cache blocks(cache::make_memory_cache(1 * MiB, h.count));
+    CHECK(blocks.slow() == nullptr);
+    auto disk = h.open();
+    const auto* const there = disk.get();
     blocks.put_behind(std::move(disk));
-    CHECK_FALSE(blocks.memory().find(key));
-    CHECK(blocks.fetch(key, opener_of(key)));
-    CHECK(blocks.memory().find(key));
+    CHECK(blocks.slow() == there);
 }
+
+namespace {
+
+// Blocks [first, end) of segment 1; the last is short.
+cache::sealed_run run_of(std::uint32_t first, std::uint32_t end, std::size_t last = 100) {
+    cache::sealed_run out;
+    out.segment = key_of(1, 0).segment;
+    out.first = first;
+    bytes all;
+    for (auto i = first; i < end; ++i) {
+        const auto one = sealed(key_of(1, i), content_of(key_of(1, i), i + 1 == end ? last : 4096));
+        if (i == first) out.block_size = one.block_size;
+        append(all, *one.data);
+        ++out.count;
+    }
+    out.data = std::make_shared<const bytes>(std::move(all));
+    return out;
+}
+
+}  // namespace
 
 TEST_CASE("a run of blocks is found block by block, the shorter last one as well") {
     house h;
     const auto blocks = h.open();
     blocks->flush();
-    cache::sealed_run run;
-    run.segment = key_of(1, 0).segment;
-    run.first = 7;
-    bytes all;
-    for (std::uint32_t i = 7; i < 20; ++i) {
-        const auto one = sealed(key_of(1, i), content_of(key_of(1, i), i == 19 ? 100 : 4096));
-        if (i == 7) run.block_size = one.block_size;
-        all.insert(all.end(), one.data->begin(), one.data->end());
-        ++run.count;
-    }
-    run.data = std::make_shared<const bytes>(std::move(all));
-    blocks->insert(run);
+    blocks->insert(run_of(7, 20));
     blocks->flush();
     CHECK(found(*blocks, 1, 0, 19) == 12);
     CHECK(found(*blocks, 1, 19, 20, 100) == 1);
+}
+
+TEST_CASE("what was written together is found together") {
+    house h;
+    const auto blocks = h.open();
+    blocks->flush();
+    const auto first = run_of(7, 20), second = run_of(30, 32);
+    blocks->insert(first);
+    blocks->insert(second);
+    blocks->insert(sealed(key_of(1, 20), content_of(key_of(1, 20))));
+    blocks->flush();
+    const auto all = blocks->fetch(first.segment, 0, 40);
+    REQUIRE(all.size() == 3);
+    CHECK(all[0].first == 7);
+    CHECK(all[0].count == 13);
+    CHECK(all[0].block_size == first.block_size);
+    CHECK(*all[0].data == *first.data);
+    CHECK(all[1].first == 20);  // it follows one that is shorter than a block, so it is found alone
+    CHECK(all[1].count == 1);
+    CHECK(all[2].first == 30);
+    CHECK(*all[2].data == *second.data);
+    const auto part = blocks->fetch(first.segment, 9, 5);
+    REQUIRE(part.size() == 1);
+    CHECK(part[0].first == 9);
+    CHECK(part[0].count == 5);
+    for (std::uint32_t i = 0; i < 5; ++i) CHECK(opened(key_of(1, 9 + i), part[0].sealed(i)).has_value());
+    CHECK(h.counted("cess_cache_hits_total") == 16 + 5);
+    CHECK(h.counted("cess_cache_misses_total") == 40 - 16);
+}
+
+TEST_CASE("a run is likely here if single blocks of it are not all that is") {
+    house h;
+    const auto blocks = h.open();
+    blocks->flush();
+    blocks->insert(run_of(0, 24));
+    blocks->insert(sealed(key_of(1, 101), content_of(key_of(1, 101))));
+    blocks->flush();
+    const auto id = key_of(1, 0).segment;
+    CHECK(blocks->may_hold(id, 0, 256));
+    CHECK(blocks->may_hold(id, 23, 1));
+    CHECK(blocks->may_hold(id, 101, 1));
+    CHECK_FALSE(blocks->may_hold(id, 24, 1));
+    CHECK_FALSE(blocks->may_hold(id, 24, 192));
+    CHECK_FALSE(blocks->may_hold(key_of(2, 0).segment, 0, 256));
 }
 
 TEST_CASE("a block that another opens as its own is no hit") {
@@ -455,7 +501,10 @@ TEST_CASE("a block that another opens as its own is no hit") {
     blocks->flush();
     blocks->insert(sealed(key_of(1, 1), content_of(key_of(1, 1))));
     blocks->flush();
-    CHECK_FALSE(blocks->fetch(key_of(1, 1), opener_of(key_of(1, 2))));
+    const auto there = blocks->fetch(key_of(1, 1).segment, 1, 1);
+    REQUIRE(there.size() == 1);
+    CHECK_FALSE(opened(key_of(1, 2), there.front().sealed(0)).has_value());
+    blocks->drop_wrong(key_of(1, 1));
     CHECK(h.counted("cess_cache_errors_total") == 1);
-    CHECK_FALSE(fetch(*blocks, key_of(1, 1)));  // it was dropped
+    CHECK_FALSE(fetch(*blocks, key_of(1, 1)));
 }

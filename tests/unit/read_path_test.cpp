@@ -227,7 +227,8 @@ TEST_CASE("what was read ahead is bounded, and counted as used or wasted") {
     const auto key = [](std::uint32_t i) { return cache::block_key{{}, i}; };
     const auto add = [&](std::uint32_t i, layer::stream_id of, net::time_point when) {
         if (!held.reserve(4096, when)) return false;
-        held.add(key(i), std::make_shared<const bytes>(4096), of, when);
+        const auto alone = std::make_shared<layer::plain_run>(bytes(4096));
+        held.add(key(i), {alone, alone->data}, of, when);
         return true;
     };
     for (std::uint32_t i = 0; i < 8; ++i) CHECK(add(i, layer::stream_id{1}, start));
@@ -242,6 +243,25 @@ TEST_CASE("what was read ahead is bounded, and counted as used or wasted") {
     CHECK(count.make_counter("cess_layer_ahead_used_bytes_total", "").value() == 4096);
     CHECK(count.make_counter("cess_layer_ahead_wasted_bytes_total", "").value() == 7 * 4096);
     CHECK(held.take(key(9)));
+}
+
+TEST_CASE("blocks that share their memory count until the last of them is gone") {
+    metrics count;
+    layer::ahead_store held(16 * 4096, count);
+    const net::time_point start{};
+    const auto key = [](std::uint32_t i) { return cache::block_key{{}, i}; };
+    const auto together = std::make_shared<layer::plain_run>(bytes(8 * 4096));
+    for (std::uint32_t i = 0; i < 4; ++i) {  // of the other four, others took theirs at once
+        REQUIRE(held.reserve(4096, start));
+        held.add(key(i), {together, byte_view(together->data).subspan(i * 4096, 4096)}, layer::stream_id{1}, start);
+    }
+    CHECK(held.bytes() == 8 * 4096);
+    for (std::uint32_t i = 0; i < 3; ++i) CHECK(held.take(key(i)));
+    CHECK(held.bytes() == 8 * 4096);
+    CHECK_FALSE(held.reserve(9 * 4096, start));
+    CHECK(held.take(key(3)));
+    CHECK(held.bytes() == 0);
+    CHECK(count.make_gauge("cess_layer_ahead_held_bytes", "").value() == 0);
 }
 
 TEST_CASE("hedges are a tenth of the requests, whatever is slow") {

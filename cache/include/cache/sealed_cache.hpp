@@ -7,10 +7,8 @@
 
 #include <cache/block_cache.hpp>
 
-#include <core/base/result.hpp>
-
 #include <algorithm>
-#include <functional>
+#include <vector>
 
 namespace cess::cache {
 
@@ -28,14 +26,14 @@ struct sealed_run {
     }
 };
 
-using opener = std::function<result<bytes>(byte_view sealed)>;  // an error for all that is not the block asked for
-
 class sealed_cache {
 public:
     virtual ~sealed_cache() = default;
-    // The plain block; null on a miss, and what does not open is one. May block on I/O.
-    [[nodiscard]] virtual block fetch(const block_key& key, const opener& open) = 0;
-    // Whether fetch() might find any of them, without I/O; does not count as use.
+    // What it has of blocks [first, first+count), in their order; not checked. May block on I/O.
+    [[nodiscard]] virtual std::vector<sealed_run> fetch(const segment_id& segment, std::uint32_t first, std::uint32_t count) = 0;
+    virtual void drop_wrong(const block_key& which) = 0;  // what fetch() gave does not open
+    // Whether fetch() is likely to find something, without I/O; does not count as use. Of many blocks a few are looked
+    // for: what holds single ones of them does not shorten the way of the others.
     [[nodiscard]] virtual bool may_hold(const segment_id& segment, std::uint32_t first, std::uint32_t count) const = 0;
     virtual void insert(sealed_run what) = 0;  // only queues, and drops what comes too fast. REQUIRES: count blocks in data
 };

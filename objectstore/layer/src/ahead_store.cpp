@@ -5,26 +5,26 @@ namespace cess::layer {
 bool ahead_store::reserve(std::uint64_t bytes, net::time_point now) {
     while (m_bytes + bytes > m_bytes_max && !m_order.empty() && now - m_order.front().since > patience) remove(m_order.begin(), false);
     if (m_bytes + bytes > m_bytes_max) return false;
-    m_bytes += bytes;
+    grow(bytes);
     m_count.asked.add(bytes);
-    m_count.held.add(static_cast<std::int64_t>(bytes));
     return true;
 }
 
 void ahead_store::release(std::uint64_t bytes, bool used) {
-    m_bytes -= bytes;
-    m_count.held.add(-static_cast<std::int64_t>(bytes));
+    shrink(bytes);
     (used ? m_count.used : m_count.wasted).add(bytes);
 }
 
-void ahead_store::add(const cache::block_key& key, cache::block data, stream_id of, net::time_point now) {
+void ahead_store::add(const cache::block_key& key, plain_block data, stream_id of, net::time_point now) {
+    if (data.of->held++ == 0) grow(data.of->data.size());
+    shrink(data.data.size());
     m_order.push_back({key, std::move(data), of, now});
     m_held[key] = std::prev(m_order.end());
 }
 
-cache::block ahead_store::take(const cache::block_key& key) {
+plain_block ahead_store::take(const cache::block_key& key) {
     const auto it = m_held.find(key);
-    if (it == m_held.end()) return nullptr;
+    if (it == m_held.end()) return {};
     auto out = it->second->data;
     remove(it->second, true);
     return out;
@@ -35,9 +35,21 @@ void ahead_store::drop(stream_id of) {
 }
 
 ahead_store::place ahead_store::remove(place at, bool used) {
-    release(at->data->size(), used);
+    auto& from = *at->data.of;
+    if (--from.held == 0) shrink(from.data.size());
+    (used ? m_count.used : m_count.wasted).add(at->data.data.size());
     m_held.erase(at->key);
     return m_order.erase(at);
+}
+
+void ahead_store::grow(std::uint64_t bytes) {
+    m_bytes += bytes;
+    m_count.held.add(static_cast<std::int64_t>(bytes));
+}
+
+void ahead_store::shrink(std::uint64_t bytes) {
+    m_bytes -= bytes;
+    m_count.held.add(-static_cast<std::int64_t>(bytes));
 }
 
 }  // namespace cess::layer

@@ -1,6 +1,8 @@
 // Blocks that were read ahead and that nobody has asked for yet, held outside the cache: what is never asked for pushes
 // nothing out of it. Bounded in bytes, those on their way included. Pure; REQUIRES: its owner's lock.
 //
+// Blocks that were opened together share their memory, which counts as long as one of them is held.
+//
 // A block that came lately does not give way to a newer one, or many streams would undo each other's work: while it is
 // full, nothing more is read ahead. What nobody asked for within `patience` makes room.
 #pragma once
@@ -12,6 +14,18 @@
 #include <unordered_map>
 
 namespace cess::layer {
+
+struct plain_run {  // neighbouring blocks, back to back
+    explicit plain_run(bytes plain) : data(std::move(plain)) {}
+    const bytes data;
+    std::uint32_t held = 0;  // how many of them the store holds; its own
+};
+
+struct plain_block {
+    std::shared_ptr<plain_run> of;
+    byte_view data;  // in it
+    explicit operator bool() const noexcept { return of != nullptr; }
+};
 
 struct block_hash {  // not noexcept, so that libstdc++ keeps the codes: a chain is walked without touching every key
     std::size_t operator()(const cache::block_key& key) const { return id_hash()(key.segment) ^ (std::size_t{key.block} * 0x9e3779b97f4a7c15u); }
@@ -35,8 +49,8 @@ public:
 
     [[nodiscard]] bool reserve(std::uint64_t bytes, net::time_point now);  // for a block that goes on its way
     void release(std::uint64_t bytes, bool used);                         // it failed, or somebody waits for it
-    void add(const cache::block_key& key, cache::block data, stream_id of, net::time_point now);  // reserved before
-    [[nodiscard]] cache::block take(const cache::block_key& key);         // null if it is not here
+    void add(const cache::block_key& key, plain_block data, stream_id of, net::time_point now);  // reserved before
+    [[nodiscard]] plain_block take(const cache::block_key& key);          // none if it is not here
     [[nodiscard]] bool contains(const cache::block_key& key) const { return m_held.contains(key); }
     void drop(stream_id of);
     [[nodiscard]] std::uint64_t bytes() const noexcept { return m_bytes; }
@@ -44,12 +58,14 @@ public:
 private:
     struct held {
         cache::block_key key;
-        cache::block data;
+        plain_block data;
         stream_id of;
         net::time_point since;
     };
     using place = std::list<held>::iterator;
     place remove(place at, bool used);
+    void grow(std::uint64_t bytes);
+    void shrink(std::uint64_t bytes);
 
     const std::uint64_t m_bytes_max;
     ahead_counters m_count;

@@ -15,7 +15,7 @@ constexpr unsigned load_max = 512;        // under way
 constexpr unsigned load_max_ahead = 256;  // of this
 constexpr net::duration grace = std::chrono::milliseconds(250);  // for a fetch that ends at its deadline to say why
 
-void copy_block(const piece& into, std::uint64_t block, const bytes& data) {
+void copy_block(const piece& into, std::uint64_t block, byte_view data) {
     const auto start = block * into.from->block_size;
     const auto from = std::max(into.offset, start);
     const auto to = std::min(into.offset + into.out.size(), start + data.size());
@@ -43,25 +43,12 @@ void extend(std::vector<run>& runs, const run& like, std::uint64_t block) {
     runs.back().count = 1;
 }
 
-// What the slow tier has of a run, null for what it has not. Blocks on its I/O.
-struct slow_lookup {
-    cache::tiered_cache* blocks;
-    const run* what;
-    std::vector<cache::block> operator()() const {
-        const auto layout = layout_of(*what->segment);
-        block_cipher cipher(what->key, what->segment->lineage, what->segment->number);
-        std::uint64_t at = 0;
-        const cache::opener open = [&](byte_view sealed) -> result<bytes> {
-            if (sealed.size() != layout.sealed_size(at)) return error(errc::corrupt);
-            bytes plain(layout.plain_size(at));
-            CHECK_OK(cipher.open(at, sealed, plain));
-            return plain;
-        };
-        std::vector<cache::block> out;
-        for (at = what->first; at < what->first + what->count; ++at) out.push_back(blocks->fetch({what->segment->id, static_cast<std::uint32_t>(at)}, open));
-        return out;
-    }
-};
+run part_of(const run& whole, std::uint64_t first, std::uint64_t count) {
+    auto out = whole;
+    out.first = first;
+    out.count = count;
+    return out;
+}
 
 unsigned load_of(const run& what) noexcept { return in_one_small_range(what) ? 1 : large_load; }
 
@@ -72,6 +59,27 @@ net::awaitable<result<int>> stopped(net::task_group& tasks) {
 }
 
 }  // namespace
+
+// What the slow tier has of a run, in its order. Blocks on its I/O.
+struct block_fetch::slow_lookup {
+    cache::sealed_cache* slow;
+    const run* what;
+    std::vector<stored> operator()() const {
+        std::vector<stored> out;
+        for (const auto& found : slow->fetch(what->segment->id, static_cast<std::uint32_t>(what->first), static_cast<std::uint32_t>(what->count)))
+            if (!open(found, 0, found.count, *found.data, out) && found.count > 1)
+                for (std::uint32_t i = 0; i < found.count; ++i)
+                    if (!open(found, i, 1, found.sealed(i), out)) slow->drop_wrong(found.key(i));
+        return out;
+    }
+
+private:
+    bool open(const cache::sealed_run& of, std::uint32_t from, std::uint32_t count, byte_view sealed, std::vector<stored>& out) const {
+        auto plain = open_blocks(*what->segment, what->key, of.first + from, count, sealed);
+        if (plain) out.push_back({of.first + from, count, std::move(*plain)});
+        return plain.has_value();
+    }
+};
 
 block_fetch::block_fetch(layer_core& core) : m_core(core), m_ahead(core.on.ahead_max, core.on.count), m_tasks(core.on.world.executor()) {}
 
@@ -100,7 +108,7 @@ result<void> block_fetch::read(const keyring& keys, const std::vector<piece>& pi
         of.key = m_core.keys.of(*of.segment, key);
     }
     CHECK_OK(fetch(from, missing, m_core.on.world.now() + m_core.on.limits.read));
-    for (const auto& each : missing) copy_block(*each.of, each.block, *each.data);
+    for (const auto& each : missing) copy_block(*each.of, each.block, each.data.data);
     return {};
 }
 
@@ -148,7 +156,7 @@ void block_fetch::join(gap& one, call& mine) {
     one.ours = false;
     one.trip = nullptr;
     if ((one.data = m_ahead.take(key))) {
-        if (stays_in_memory(true, !one.whole)) m_core.on.blocks.memory().insert(key, one.data);
+        if (stays_in_memory(true, !one.whole)) keep_in_memory(key, one.data);
         return;
     }
     const auto under_way = m_flights.find(key);
@@ -161,7 +169,11 @@ void block_fetch::join(gap& one, call& mine) {
             m_queue.hurry(key.segment, key.block);
         }
     } else {
-        if ((one.data = m_core.on.blocks.memory().find(key))) return;  // it landed a moment ago
+        if (const auto there = m_core.on.blocks.memory().find(key)) {  // it landed a moment ago
+            one.data.of = std::make_shared<plain_run>(*there);
+            one.data.data = one.data.of->data;
+            return;
+        }
         one.trip = std::make_shared<flight>();
         one.ours = true;
         m_flights.emplace(key, one.trip);
@@ -176,22 +188,19 @@ void block_fetch::bring_ours(const sources& from, std::vector<gap>& missing, net
         if (each.ours && !each.data) ours.push_back(&each);
     std::sort(ours.begin(), ours.end(), [](const gap* a, const gap* b) { return std::tie(a->of->from->id, a->block) < std::tie(b->of->from->id, b->block); });
     std::vector<run> runs;
-    const bool slow = m_core.on.blocks.has_slow_tier();
     for (auto* each : ours) {
         const auto& of = from.at(each->of->from->id);
         run like;
         like.segment = of.segment;
         like.key = of.key;
         like.deadline = deadline;
-        like.first = each->block;
-        like.count = 1;
-        if (slow) {
-            if (auto stored = slow_lookup{&m_core.on.blocks, &like}(); stored.front()) {
-                land(like, std::move(stored));
-                continue;
-            }
-        }
         extend(runs, like, each->block);
+    }
+    if (auto* slow = m_core.on.blocks.slow()) {
+        std::vector<run> rest;
+        for (const auto& each : runs)
+            for (auto& not_there : from_slow(each, slow_lookup{slow, &each}())) rest.push_back(std::move(not_there));
+        runs = std::move(rest);
     }
     begin(std::move(runs));
 }
@@ -360,9 +369,10 @@ void block_fetch::start_waiting() {
         }
     }
     for (auto& each : next) {
-        const bool look_behind = each.ahead_of && m_core.on.blocks.slow_may_hold(each.segment->id, static_cast<std::uint32_t>(each.first), static_cast<std::uint32_t>(each.count));
+        const auto* slow = each.looked_behind ? nullptr : m_core.on.blocks.slow();
+        const bool look_behind = slow && slow->may_hold(each.segment->id, static_cast<std::uint32_t>(each.first), static_cast<std::uint32_t>(each.count));
         if (!look_behind && try_first(each, true)) continue;
-        auto op = look_behind ? bring_ahead(std::move(each)) : bring(std::move(each));
+        auto op = look_behind ? bring_from_slow(std::move(each)) : bring(std::move(each));
         m_tasks.spawn_on(m_core.on.world.executor(), std::move(op));
     }
 }
@@ -407,25 +417,15 @@ net::awaitable<void> block_fetch::bring(run what) {
 }
 
 // The slow tier first, on a worker: it reads a disk.
-net::awaitable<void> block_fetch::bring_ahead(run what) {
+net::awaitable<void> block_fetch::bring_from_slow(run what) {
     unfinished ending(*this, what);
     slow_lookup look;
-    look.blocks = &m_core.on.blocks;
+    look.slow = m_core.on.blocks.slow();
     look.what = &what;
     auto work = net::offload(m_core.workers, look);
-    auto stored = co_await std::move(work);
-    std::vector<run> rest;
-    for (std::uint64_t i = 0; i < what.count; ++i) {
-        if (!stored || !(*stored)[i]) {
-            extend(rest, what, what.first + i);
-            continue;
-        }
-        auto one = what;
-        one.first += i;
-        one.count = 1;
-        land(one, std::vector<cache::block>(1, (*stored)[i]));
-    }
-    for (auto& each : rest) {
+    auto found = co_await std::move(work);
+    const auto rest = from_slow(what, found ? std::move(*found) : std::vector<stored>());
+    for (const auto& each : rest) {
         auto got = co_await read_blocks(m_core.reading(), each.segment, each.key, each.first, each.count, each.deadline);
         if (got)
             land(each, from_network(each, std::move(*got)));
@@ -435,43 +435,62 @@ net::awaitable<void> block_fetch::bring_ahead(run what) {
     ending.end();
 }
 
-// What came over the network, its slow tier keeps, whoever asked for it.
-std::vector<cache::block> block_fetch::from_network(const run& of, opened_blocks got) {
-    std::vector<cache::block> out;
-    out.reserve(got.plain.size());
-    for (auto& block : got.plain) {
-        m_core.read_bytes.add(block.size());
-        out.push_back(std::make_shared<const bytes>(std::move(block)));
+// Lands what was there, and lists what was not.
+std::vector<run> block_fetch::from_slow(const run& of, std::vector<stored> parts) {
+    std::vector<run> rest;
+    auto missing = of;
+    missing.looked_behind = true;
+    auto at = of.first;
+    for (auto& each : parts) {
+        if (at < each.first) rest.push_back(part_of(missing, at, each.first - at));
+        at = each.first + each.count;
+        land(part_of(of, each.first, each.count), std::move(each.plain));
     }
-    if (!m_core.on.blocks.has_slow_tier()) return out;
+    if (const auto end = of.first + of.count; at < end) rest.push_back(part_of(missing, at, end - at));
+    return rest;
+}
+
+// What came over the network, its slow tier keeps, whoever asked for it.
+bytes block_fetch::from_network(const run& of, opened_blocks got) {
+    m_core.read_bytes.add(got.plain.size());
+    auto* slow = m_core.on.blocks.slow();
+    if (!slow) return std::move(got.plain);
     cache::sealed_run kept;
     kept.segment = of.segment->id;
     kept.first = static_cast<std::uint32_t>(of.first);
     kept.count = static_cast<std::uint32_t>(of.count);
     kept.block_size = static_cast<std::uint32_t>(layout_of(*of.segment).sealed_block());
     kept.data = std::make_shared<const bytes>(std::move(got.sealed));
-    m_core.on.blocks.insert_behind(std::move(kept));
-    return out;
+    slow->insert(std::move(kept));
+    return std::move(got.plain);
 }
 
 // What a stream reads in whole blocks passes by the memory if a slow tier keeps it: who reads it again finds it there.
-bool block_fetch::stays_in_memory(bool of_stream, bool in_part) const { return !of_stream || in_part || !m_core.on.blocks.has_slow_tier(); }
+bool block_fetch::stays_in_memory(bool of_stream, bool in_part) const { return !of_stream || in_part || !m_core.on.blocks.slow(); }
 
-void block_fetch::land(const run& of, result<std::vector<cache::block>> got) {
+// A block that came alone as it is, one of many as a copy: it would hold the others' memory as well.
+void block_fetch::keep_in_memory(const cache::block_key& key, const plain_block& what) {
+    const bool alone = what.data.size() == what.of->data.size();
+    m_core.on.blocks.memory().insert(key, alone ? cache::block(what.of, &what.of->data) : std::make_shared<const bytes>(to_bytes(what.data)));
+}
+
+void block_fetch::land(const run& of, result<bytes> got) {
     const auto now = m_core.on.world.now();
+    const auto block_size = of.segment->block_size;
+    const auto plain = got ? std::make_shared<plain_run>(std::move(*got)) : nullptr;
     const std::lock_guard hold(m_mutex);
     for (std::uint64_t i = 0; i < of.count; ++i) {
         const cache::block_key key{of.segment->id, static_cast<std::uint32_t>(of.first + i)};
         const auto found = m_flights.find(key);
         if (found == m_flights.end()) continue;
         auto& trip = *found->second;
-        if (got)
-            trip.data = (*got)[i];
+        if (plain)
+            trip.data = {plain, byte_view(plain->data).subspan(i * block_size, std::min<std::size_t>(block_size, plain->data.size() - i * block_size))};
         else
             trip.why = got.error();
         if (!trip.ahead_of) {
-            if (got && stays_in_memory(trip.of_stream, trip.in_part)) m_core.on.blocks.memory().insert(key, trip.data);
-        } else if (got && !trip.given_up) {
+            if (plain && stays_in_memory(trip.of_stream, trip.in_part)) keep_in_memory(key, trip.data);
+        } else if (plain && !trip.given_up) {
             m_ahead.add(key, trip.data, *trip.ahead_of, now);
         } else {
             m_ahead.release(trip.size, false);

@@ -28,7 +28,7 @@ private:
     // One block on its way; whoever else wants it waits for it instead of asking again.
     struct flight {
         std::vector<call*> waiting;
-        cache::block data;
+        plain_block data;
         error why;
         std::uint64_t size = 0;
         std::optional<stream_id> ahead_of;  // and nobody has asked for it yet
@@ -39,12 +39,17 @@ private:
     struct gap {  // a block of a piece that is not in the cache
         const piece* of = nullptr;
         std::uint64_t block = 0;
-        cache::block data;
+        plain_block data;
         std::shared_ptr<flight> trip;
         bool ours = false;
         bool whole = false;  // the piece has all of it
         [[nodiscard]] cache::block_key key() const { return {of->from->id, static_cast<std::uint32_t>(block)}; }
     };
+    struct stored {  // a part of a run that the slow tier had
+        std::uint64_t first = 0, count = 0;
+        bytes plain;
+    };
+    struct slow_lookup;
     struct unfinished;
     struct source {
         std::shared_ptr<const ledger::segment_record> segment;
@@ -68,10 +73,12 @@ private:
     net::awaitable<void> start();
     void start_waiting();
     net::awaitable<void> bring(run what);
-    net::awaitable<void> bring_ahead(run what);
-    [[nodiscard]] std::vector<cache::block> from_network(const run& of, opened_blocks got);
+    net::awaitable<void> bring_from_slow(run what);
+    [[nodiscard]] bytes from_network(const run& of, opened_blocks got);
+    [[nodiscard]] std::vector<run> from_slow(const run& of, std::vector<stored> parts);
     [[nodiscard]] bool stays_in_memory(bool of_stream, bool in_part) const;
-    void land(const run& of, result<std::vector<cache::block>> got);
+    void keep_in_memory(const cache::block_key& key, const plain_block& what);
+    void land(const run& of, result<bytes> got);  // plain, of all its blocks
     void settle(flights::iterator which);             // REQUIRES: m_mutex
     void finished(const run& what);
 

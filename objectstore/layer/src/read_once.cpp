@@ -7,8 +7,9 @@ namespace {
 
 constexpr std::uint64_t run_bytes_max = 1 * MiB;
 
-void copy_block(const piece& to, std::uint64_t block, byte_view plain) {
-    const auto start = block * to.from->block_size;
+// Of plain bytes that begin with a block.
+void copy_plain(const piece& to, std::uint64_t first, byte_view plain) {
+    const auto start = first * to.from->block_size;
     const auto from = std::max(to.offset, start), end = std::min(to.offset + to.out.size(), start + plain.size());
     if (from < end) std::memcpy(to.out.data() + (from - to.offset), plain.data() + (from - start), end - from);
 }
@@ -25,14 +26,15 @@ result<void> read_piece(layer_core& core, const keyring& keys, const piece& what
     const auto per_run = std::max<std::uint64_t>(1, run_bytes_max / segment.block_size);
     for (auto block = what.offset / segment.block_size; block <= last;) {
         if (const auto cached = core.on.blocks.memory().find({segment.id, static_cast<std::uint32_t>(block)})) {
-            copy_block(what, block++, *cached);
+            copy_plain(what, block++, *cached);
             continue;
         }
         const auto count = std::min(per_run, last - block + 1);
         auto op = read_blocks(core.reading(), record, key, block, count, deadline);
         TRY(const auto blocks, net::wait(core.on.world, std::move(op)));
-        for (const auto& plain : blocks.plain) copy_block(what, block++, plain);
-        core.read_bytes.add(count * segment.block_size);
+        copy_plain(what, block, blocks.plain);
+        core.read_bytes.add(blocks.plain.size());
+        block += count;
     }
     return {};
 }

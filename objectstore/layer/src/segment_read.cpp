@@ -245,18 +245,24 @@ net::awaitable<piece_answer> fetch_small(read_context on, node_id miner, storage
 
 }  // namespace
 
-result<opened_blocks> open_blocks(const ledger::segment_record& segment, const crypto::secret_key& key, std::uint64_t first, std::uint64_t count, bytes sealed) {
+result<bytes> open_blocks(const ledger::segment_record& segment, const crypto::secret_key& key, std::uint64_t first, std::uint64_t count, byte_view sealed) {
     const auto layout = layout_of(segment);
+    const auto last = first + count - 1;
+    if (sealed.size() != layout.sealed_offset(last) + layout.sealed_size(last) - layout.sealed_offset(first)) return error(errc::corrupt);
     block_cipher cipher(key, segment.lineage, segment.number);
-    opened_blocks out;
-    out.plain.reserve(count);
-    byte_view rest = sealed;
-    for (auto block = first; block < first + count; ++block) {
-        bytes plain(layout.plain_size(block));
-        CHECK_OK(cipher.open(block, rest.first(layout.sealed_size(block)), plain));
-        rest = rest.subspan(layout.sealed_size(block));
-        out.plain.push_back(std::move(plain));
+    bytes out(layout.plain_offset(last) + layout.plain_size(last) - layout.plain_offset(first));
+    auto* to = out.data();
+    for (auto block = first; block <= last; ++block) {
+        const auto size = layout.plain_size(block);
+        CHECK_OK(cipher.open(block, sealed.subspan(layout.sealed_offset(block) - layout.sealed_offset(first), layout.sealed_size(block)), {to, size}));
+        to += size;
     }
+    return out;
+}
+
+result<opened_blocks> open_blocks(const ledger::segment_record& segment, const crypto::secret_key& key, std::uint64_t first, std::uint64_t count, bytes&& sealed) {
+    opened_blocks out;
+    TRY(out.plain, open_blocks(segment, key, first, count, byte_view(sealed)));
     out.sealed = std::move(sealed);
     return out;
 }

@@ -77,14 +77,15 @@ net::awaitable<result<bytes>> read_fragment(read_context on, std::shared_ptr<con
                                             std::uint64_t to, bool proven, net::time_point deadline);
 
 struct opened_blocks {
-    std::vector<bytes> plain;
-    bytes sealed;  // of all, back to back
+    bytes plain, sealed;  // each of all, back to back
 };
 // Blocks [first, first+count), opened with the segment's own key.
 net::awaitable<result<opened_blocks>> read_blocks(read_context on, std::shared_ptr<const ledger::segment_record> segment, crypto::secret_key key,
                                                 std::uint64_t first, std::uint64_t count, net::time_point deadline);
 
+[[nodiscard]] result<bytes> open_blocks(const ledger::segment_record& segment, const crypto::secret_key& key, std::uint64_t first, std::uint64_t count,
+                                        byte_view sealed);
 [[nodiscard]] result<opened_blocks> open_blocks(const ledger::segment_record& segment, const crypto::secret_key& key, std::uint64_t first,
-                                                std::uint64_t count, bytes sealed);
+                                                std::uint64_t count, bytes&& sealed);
 
 }  // namespace cess::layer
