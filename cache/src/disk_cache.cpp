@@ -30,7 +30,6 @@ constexpr std::uint64_t regions_part = 4;       // of the memory at most one par
 constexpr std::uint64_t block_size_least = 1 * KiB;  // on average; smaller blocks fill the index before the disk
 constexpr std::size_t large_block = 16 * KiB + crypto::aead_tag_size;   // to stay, it must be asked for twice
 constexpr std::uint32_t looked_at_of = 16;      // blocks one, to know whether a run is likely here
-constexpr std::size_t long_run = 64 * KiB;      // such are paced: a stream's, mostly
 constexpr std::chrono::milliseconds gathering(20);  // of small reads: to wake a thread for each costs more than it does
 constexpr std::string_view disk_tier = "tier=\"disk\"";
 
@@ -60,39 +59,17 @@ struct counters {
           evictions(m.make_counter("cess_cache_evictions_total", "Blocks that made room.", disk_tier)),
           hit_bytes(m.make_counter("cess_cache_hit_bytes_total", "Bytes of blocks found.", disk_tier)),
           written_bytes(m.make_counter("cess_cache_written_bytes_total", "Bytes written to the disk.", disk_tier)),
-          dropped(m.make_counter("cess_cache_dropped_total", "Blocks not taken: the disk was too slow, their stream too fast, or they are too large.", disk_tier)),
+          dropped(m.make_counter("cess_cache_dropped_total", "Blocks not taken: the disk was too slow, or they are too large.", disk_tier)),
           errors(m.make_counter("cess_cache_errors_total", "Blocks and tables that failed their check, and failed I/O.", disk_tier)),
           size(m.make_gauge("cess_cache_bytes", "Bytes of blocks and their bookkeeping.", disk_tier)) {}
     counter &hits, &misses, &evictions, &hit_bytes, &written_bytes, &dropped, &errors;
     gauge& size;
 };
 
-// Lets through what keeps to a rate over the last second. Thread-safe.
-class pace {
-public:
-    explicit pace(std::uint64_t bytes_a_second) : m_rate(static_cast<double>(bytes_a_second)), m_saved(m_rate) {}
-
-    bool admit(std::size_t bytes) {
-        const std::lock_guard lock(m_mutex);
-        const auto now = clock::now();
-        m_saved = std::min(m_rate, m_saved + m_rate * std::chrono::duration<double>(now - std::exchange(m_last, now)).count());
-        if (m_saved <= 0) return false;
-        m_saved -= static_cast<double>(bytes);
-        return true;
-    }
-
-private:
-    using clock = std::chrono::steady_clock;
-    const double m_rate;
-    std::mutex m_mutex;
-    double m_saved;  // less than nothing after a large one
-    clock::time_point m_last = clock::now();
-};
-
 class disk_cache_impl final : public disk_cache {
 public:
     disk_cache_impl(std::unique_ptr<os::file> file, disk_options how, std::uint64_t region_size, random_source& random, metrics& count)
-        : m_file(std::move(file)), m_how(std::move(how)), m_region_size(region_size), m_random(random), m_count(count), m_pace(m_how.stream_rate),
+        : m_file(std::move(file)), m_how(std::move(how)), m_region_size(region_size), m_random(random), m_count(count),
           m_index(blocks_max(m_how, region_size)),
           m_regions(m_how.capacity / region_size), m_builders{new_builder(), new_builder()} {
         m_writer = std::thread([this] { work(); });
@@ -139,7 +116,6 @@ public:
 
     void insert(sealed_run what) override {
         if (!what.data || what.count == 0 || m_off) return;
-        if (what.data->size() >= long_run && !m_pace.admit(what.data->size())) return m_count.dropped.add(what.count);
         if (what.data->size() <= queue_max()) return wait_for_writer(std::move(what));
         // With little memory it could never go whole.
         const auto blocks = static_cast<std::uint32_t>(std::max<std::uint64_t>(1, queue_max() / 2 / what.block_size));
@@ -459,7 +435,6 @@ private:
     const std::uint64_t m_region_size;
     random_source& m_random;
     counters m_count;
-    pace m_pace;
     std::atomic<bool> m_off{false};
 
     mutable std::mutex m_mutex;  // what follows, up to the thread's own

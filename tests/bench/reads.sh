@@ -76,7 +76,7 @@ compare 'cold, sequential 1 MiB, depth 1' read 1m 1 256m
 compare 'cold, sequential 1 MiB, depth 4' read 1m 4 256m
 compare 'cold, sequential 4 KiB, depth 1' read 4k 1 32m
 compare 'cold, random 4 KiB, depth 32' randread 4k 32 256m --io_size=64m
-sed -i 's/^disk_size = 0/disk_size = "512MiB"\ndisk_stream_rate = "1GiB"/' "$work/net/client.toml"
+sed -i 's/^disk_size = 0/disk_size = "512MiB"/' "$work/net/client.toml"
 restart
 measure "$work/cess.sock" read 1m 4 256m >/dev/null  # onto the disk
 compare 'from the disk tier, sequential 1 MiB, depth 4' read 1m 4 256m

@@ -147,25 +147,6 @@ TEST_CASE("of a run that is larger than the queue, what there is room for goes t
     CHECK(found(*blocks, 1, 66, 67, 100) == 1);
 }
 
-TEST_CASE("of long runs, only what keeps to the rate goes to the disk") {
-    house h;
-    h.how.memory_max = 4 * MiB;
-    const bool paced = GENERATE(false, true);
-    h.how.stream_rate = paced ? 1 : 64 * MiB;
-    const auto blocks = h.open();
-    blocks->flush();  // it has looked at its regions then
-    for (std::uint32_t run = 0; run < 4; ++run) {
-        bytes data;
-        for (std::uint32_t i = 0; i < 32; ++i) append(data, *sealed(key_of(1, run * 32 + i), content_of(key_of(1, run * 32 + i))).data);
-        blocks->insert({key_of(1, 0).segment, run * 32, 32, 4096 + crypto::aead_tag_size, std::make_shared<const bytes>(std::move(data))});
-        blocks->flush();
-    }
-    CHECK(found(*blocks, 1, 0, 128) == (paced ? 32 : 128));  // the first runs into debt
-    CHECK(h.counted("cess_cache_dropped_total") == (paced ? 96 : 0));
-    insert(*blocks, 2, 0, 64);
-    CHECK(found(*blocks, 2, 0, 64) == 64);  // short ones are not paced
-}
-
 TEST_CASE("blocks that wait to be written are written when the cache closes") {
     house h;
     const auto key = key_of(1, 1);

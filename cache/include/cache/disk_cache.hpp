@@ -21,7 +21,6 @@ struct disk_options {
     std::string directory;       // made if missing. REQUIRES: no other process uses it (os::directory_lock)
     std::uint64_t capacity = 0;  // bytes of the file, at least disk_capacity_min
     std::uint64_t memory_max = 0;  // bytes for its index and buffers, at least disk_memory_min; a small index holds less
-    std::uint64_t stream_rate = 64 * MiB;  // bytes a second taken of runs of 64 KiB and more; the rest of them passes by
     crypto::secret_key key;      // the account's
 };
 inline constexpr std::uint64_t disk_capacity_min = 1 * MiB;

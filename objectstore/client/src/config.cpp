@@ -56,7 +56,6 @@ struct file_keys {
         s.size("memory", c.memory, memory_min, 1 * TiB, "of the whole process: caches, buffers, readahead");
         s.text("cache.disk_directory", c.cache_directory, "of the disk tier of the block cache; the default is `cache` in `directory`");
         s.size("cache.disk_size", c.cache_disk_size, 0, 1 * TiB, "bytes on disk, never more than half of what is free there, for each process that has volumes attached at the same time; 0: none");
-        s.size("cache.disk_stream_rate", c.cache_stream_rate, 0, 1 * TiB, "bytes a second that go to the disk tier of what is read in long runs; what comes faster is not kept");
         auto& d = c.limits;
         s.time("deadlines.read", d.read, "of a range, hedges and decoding included");
         s.time("deadlines.put", d.put, "of a segment, other miners tried included");

@@ -30,7 +30,6 @@ disk_tier::disk_tier(const config& how, const memory_budget& budget, const chain
     m_how.capacity = how.cache_disk_size;
     if (m_how.capacity == 0) return;
     m_how.memory_max = std::min(cache::disk_memory_wanted(m_how.capacity), budget.cache_index());
-    m_how.stream_rate = how.cache_stream_rate;
     m_how.key = crypto::hkdf(who.wrapping, {}, "cess disk cache v1");
 }
 

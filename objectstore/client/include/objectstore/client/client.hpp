@@ -18,7 +18,6 @@ struct config {
     std::uint64_t memory = 512 * MiB;      // budget of the whole process: caches, buffers, readahead
     std::string cache_directory;           // of the disk tier of the block cache; default: directory/cache
     std::uint64_t cache_disk_size = 4 * GiB;  // of each process that has one, and never more than half of what is free; 0: none
-    std::uint64_t cache_stream_rate = 64 * MiB;  // bytes a second of long runs that go there at most
     layer::deadlines limits;
 };
 
