@@ -4,15 +4,15 @@
 #include <cache/block_cache.hpp>
 
 #include <algorithm>
-#include <list>
+#include <array>
+#include <limits>
 #include <mutex>
-#include <unordered_map>
 #include <vector>
 
 namespace cess::cache {
 namespace {
 
-constexpr std::uint64_t entry_overhead = 192;  // list node, index node, shared block
+constexpr std::uint64_t entry_overhead = 192;  // an entry and its slot, with what their tables grow by; the shared block
 constexpr std::uint64_t ghost_overhead = 96;
 constexpr std::uint64_t shard_size_min = 4 * MiB;
 constexpr std::size_t shards_max = 16;
@@ -22,11 +22,10 @@ constexpr std::uint8_t frequency_max = 3;
 constexpr std::uint8_t promote_at = 2;
 constexpr std::string_view memory_tier = "tier=\"memory\"";
 
-struct key_hash {  // not noexcept, so that libstdc++ keeps the codes: a chain is walked without touching every key
-    std::size_t operator()(const block_key& key) const {
-        return id_hash()(key.segment) ^ (std::uint64_t{key.block} + 1) * 0x9e3779b97f4a7c15U;
-    }
-};
+std::uint64_t hash_of(const block_key& key) noexcept {
+    const auto x = (id_hash()(key.segment) ^ (std::uint64_t{key.block} + 1) * 0x9e3779b97f4a7c15U) * 0xd6e8feb86659fd93U;
+    return x ^ x >> 32;
+}
 
 struct counters {
     counter& hits;
@@ -35,50 +34,112 @@ struct counters {
     gauge& size;
 };
 
+using entry_index = std::uint32_t;
+constexpr entry_index none = std::numeric_limits<entry_index>::max();
+
+enum class queue_kind : std::uint8_t { small, main, ghosts, count };
+
+// A block, or the memory of one.
+struct entry {
+    block_key key;
+    block data;  // null: a ghost
+    std::uint32_t hash = 0;
+    entry_index newer = none, older = none;
+    queue_kind in = queue_kind::small;
+    std::uint8_t frequency = 0;
+
+    [[nodiscard]] std::uint64_t cost() const noexcept { return data ? data->size() + entry_overhead : ghost_overhead; }
+};
+
+// Which entry has a key: indices by hash, in open addressing.
+class entry_table {
+public:
+    template <class Same>
+    [[nodiscard]] entry_index find(std::uint32_t hash, Same&& same) const {
+        for (auto i = home(hash); m_slots[i].entry != none; i = next(i))
+            if (m_slots[i].hash == hash && same(m_slots[i].entry)) return m_slots[i].entry;
+        return none;
+    }
+    void insert(std::uint32_t hash, entry_index which) {
+        if ((m_size + 1) * 4 > m_slots.size() * 3) grow();
+        place({hash, which});
+        ++m_size;
+    }
+    void erase(std::uint32_t hash, entry_index which) noexcept {
+        auto hole = home(hash);
+        while (m_slots[hole].entry != which) hole = next(hole);
+        for (auto i = next(hole); m_slots[i].entry != none; i = next(i)) {  // what follows moves up, but not before its home
+            const auto wants = home(m_slots[i].hash);
+            if (((i - wants) & m_mask) < ((i - hole) & m_mask)) continue;
+            m_slots[hole] = m_slots[i];
+            hole = i;
+        }
+        m_slots[hole] = {};
+        --m_size;
+    }
+
+private:
+    struct slot {
+        std::uint32_t hash = 0;
+        entry_index entry = none;
+    };
+    [[nodiscard]] std::size_t home(std::uint32_t hash) const noexcept { return hash & m_mask; }
+    [[nodiscard]] std::size_t next(std::size_t i) const noexcept { return (i + 1) & m_mask; }
+    void place(slot what) noexcept {
+        auto i = home(what.hash);
+        while (m_slots[i].entry != none) i = next(i);
+        m_slots[i] = what;
+    }
+    void grow() {
+        const auto before = std::exchange(m_slots, std::vector<slot>(m_slots.size() * 2));
+        m_mask = m_slots.size() - 1;
+        for (const auto& each : before)
+            if (each.entry != none) place(each);
+    }
+
+    std::vector<slot> m_slots = std::vector<slot>(64);
+    std::size_t m_mask = 63, m_size = 0;
+};
+
 class shard {
 public:
     void set_capacity(std::uint64_t bytes) { m_capacity = bytes; }
 
-    block find(const block_key& key) {
+    block find(const block_key& key, std::uint32_t hash) {
         const std::lock_guard lock(m_mutex);
-        const auto it = m_index.find(key);
-        if (it == m_index.end()) return nullptr;
-        auto& e = *it->second;
-        if (e.frequency < frequency_max) ++e.frequency;
+        const auto at = look_up(key, hash);
+        if (at == none) return nullptr;
+        auto& e = m_entries[at];
+        if (e.data && e.frequency < frequency_max) ++e.frequency;
         return e.data;
     }
 
-    bool contains(const block_key& key) const {
+    bool contains(const block_key& key, std::uint32_t hash) const {
         const std::lock_guard lock(m_mutex);
-        return m_index.contains(key);
+        const auto at = look_up(key, hash);
+        return at != none && m_entries[at].data;
     }
 
-    void insert(const block_key& key, block data, const counters& count) {
+    void insert(const block_key& key, std::uint32_t hash, block data, const counters& count) {
         const auto cost = data->size() + entry_overhead;
         if (cost > m_capacity / 2) return;
         const std::lock_guard lock(m_mutex);
-        if (m_index.contains(key)) return;  // the same id is the same content
-        const bool seen = take_ghost(key);
-        while (m_used + cost > m_capacity) evict(count);
-        auto& into = seen ? m_main : m_small;
-        into.push_front({key, std::move(data), 0, seen});
-        m_index.emplace(key, into.begin());
-        (seen ? m_main_bytes : m_small_bytes) += cost;
-        m_used += cost;
-        count.size.add(static_cast<std::int64_t>(cost));
+        auto at = look_up(key, hash);
+        if (at != none && m_entries[at].data) return;  // the same id is the same content
+        const bool seen = at != none;
+        if (seen) leave(at, count);
+        while (m_used + cost > m_capacity) make_room(count);
+        if (!seen) at = add(key, hash);
+        auto& e = m_entries[at];
+        e.data = std::move(data);
+        e.frequency = 0;
+        enter(at, seen ? queue_kind::main : queue_kind::small, count);
     }
 
     void forget(const segment_id& segment, const counters& count) {
         const std::lock_guard lock(m_mutex);
-        for (auto it = m_index.begin(); it != m_index.end();) {
-            const auto which = it->second;
-            if (which->key.segment != segment) {
-                ++it;
-                continue;
-            }
-            it = m_index.erase(it);
-            release(which, count);
-        }
+        for (entry_index i = 0; i < m_entries.size(); ++i)
+            if (m_entries[i].data && m_entries[i].key.segment == segment) drop(i, count);
     }
 
     std::uint64_t size() const {
@@ -87,94 +148,105 @@ public:
     }
 
 private:
-    struct entry {
-        block_key key;
-        block data;
-        std::uint8_t frequency = 0;
-        bool in_main = false;
+    struct fifo {
+        entry_index newest = none, oldest = none;
+        std::uint64_t bytes = 0;
     };
-    using queue = std::list<entry>;
+    fifo& queue(queue_kind which) noexcept { return m_queues[static_cast<std::size_t>(which)]; }
 
-    static std::uint64_t cost_of(const entry& e) { return e.data->size() + entry_overhead; }
-
-    void release(queue::iterator which, const counters& count) {
-        const auto cost = cost_of(*which);
-        (which->in_main ? m_main_bytes : m_small_bytes) -= cost;
-        m_used -= cost;
-        count.size.add(-static_cast<std::int64_t>(cost));
-        (which->in_main ? m_main : m_small).erase(which);
+    [[nodiscard]] entry_index look_up(const block_key& key, std::uint32_t hash) const {
+        return m_table.find(hash, [&](entry_index i) { return m_entries[i].key == key; });
     }
 
-    void evict(const counters& count) {
-        if (!m_small.empty() && (m_main.empty() || m_small_bytes > m_capacity / small_part))
-            evict_small(count);
-        else if (!m_main.empty())
-            evict_main(count);
+    entry_index add(const block_key& key, std::uint32_t hash) {
+        if (m_free.empty()) {
+            m_free.push_back(static_cast<entry_index>(m_entries.size()));
+            m_entries.emplace_back();
+        }
+        const auto at = m_free.back();
+        m_table.insert(hash, at);
+        m_free.pop_back();
+        m_entries[at].key = key;
+        m_entries[at].hash = hash;
+        return at;
+    }
+
+    void enter(entry_index which, queue_kind into, const counters& count) {
+        auto& e = m_entries[which];
+        auto& q = queue(into);
+        e.in = into;
+        e.newer = none;
+        e.older = q.newest;
+        (q.newest == none ? q.oldest : m_entries[q.newest].newer) = which;
+        q.newest = which;
+        q.bytes += e.cost();
+        m_used += e.cost();
+        if (e.data) count.size.add(static_cast<std::int64_t>(e.cost()));
+    }
+
+    void leave(entry_index which, const counters& count) {
+        auto& e = m_entries[which];
+        auto& q = queue(e.in);
+        (e.newer == none ? q.newest : m_entries[e.newer].older) = e.older;
+        (e.older == none ? q.oldest : m_entries[e.older].newer) = e.newer;
+        q.bytes -= e.cost();
+        m_used -= e.cost();
+        if (e.data) count.size.add(-static_cast<std::int64_t>(e.cost()));
+    }
+
+    void drop(entry_index which, const counters& count) {
+        leave(which, count);
+        auto& e = m_entries[which];
+        e.data = nullptr;
+        m_table.erase(e.hash, which);
+        m_free.push_back(which);
+    }
+
+    void move(entry_index which, queue_kind into, const counters& count) {
+        leave(which, count);
+        enter(which, into, count);
+    }
+
+    void make_room(const counters& count) {
+        const auto &small = queue(queue_kind::small), &main = queue(queue_kind::main);
+        if (small.oldest != none && (main.oldest == none || small.bytes > m_capacity / small_part))
+            evict_small(small.oldest, count);
+        else if (main.oldest != none)
+            evict_main(main.oldest, count);
         else
-            drop_ghost();  // the only thing left that takes room
+            drop(queue(queue_kind::ghosts).oldest, count);  // the only thing left that takes room
     }
 
-    void evict_small(const counters& count) {
-        const auto last = std::prev(m_small.end());
-        if (last->frequency >= promote_at) {
-            const auto cost = cost_of(*last);
-            last->frequency = 0;
-            last->in_main = true;
-            m_main.splice(m_main.begin(), m_small, last);
-            m_small_bytes -= cost;
-            m_main_bytes += cost;
-            return;
+    void evict_small(entry_index which, const counters& count) {
+        auto& e = m_entries[which];
+        if (e.frequency >= promote_at) {
+            e.frequency = 0;
+            return move(which, queue_kind::main, count);
         }
-        const auto key = last->key;
-        m_index.erase(key);
-        release(last, count);
+        leave(which, count);
+        e.data = nullptr;
         count.evictions.add();
-        add_ghost(key);
+        enter(which, queue_kind::ghosts, count);
+        if (queue(queue_kind::ghosts).bytes > m_capacity / ghost_part) drop(queue(queue_kind::ghosts).oldest, count);
     }
 
-    void evict_main(const counters& count) {
-        const auto last = std::prev(m_main.end());
-        if (last->frequency > 0) {
-            --last->frequency;
-            m_main.splice(m_main.begin(), m_main, last);
-            return;
+    void evict_main(entry_index which, const counters& count) {
+        auto& e = m_entries[which];
+        if (e.frequency > 0) {
+            --e.frequency;
+            return move(which, queue_kind::main, count);
         }
-        m_index.erase(last->key);
-        release(last, count);
+        drop(which, count);
         count.evictions.add();
-    }
-
-    void add_ghost(const block_key& key) {
-        if (m_ghosts.size() >= m_capacity / ghost_part / ghost_overhead) drop_ghost();
-        if (m_used + ghost_overhead > m_capacity) return;
-        m_ghosts.push_front(key);
-        m_ghost_index[key] = m_ghosts.begin();
-        m_used += ghost_overhead;
-    }
-
-    void drop_ghost() {
-        if (m_ghosts.empty()) return;
-        m_ghost_index.erase(m_ghosts.back());
-        m_ghosts.pop_back();
-        m_used -= ghost_overhead;
-    }
-
-    bool take_ghost(const block_key& key) {
-        const auto it = m_ghost_index.find(key);
-        if (it == m_ghost_index.end()) return false;
-        m_ghosts.erase(it->second);
-        m_ghost_index.erase(it);
-        m_used -= ghost_overhead;
-        return true;
     }
 
     mutable std::mutex m_mutex;
     std::uint64_t m_capacity = 0;
-    std::uint64_t m_used = 0, m_small_bytes = 0, m_main_bytes = 0;
-    queue m_small, m_main;  // newest in front
-    std::unordered_map<block_key, queue::iterator, key_hash> m_index;
-    std::list<block_key> m_ghosts;
-    std::unordered_map<block_key, std::list<block_key>::iterator, key_hash> m_ghost_index;
+    std::uint64_t m_used = 0;
+    std::vector<entry> m_entries;
+    std::vector<entry_index> m_free;  // of them
+    entry_table m_table;
+    std::array<fifo, static_cast<std::size_t>(queue_kind::count)> m_queues;
 };
 
 class memory_cache final : public block_cache {
@@ -189,13 +261,18 @@ public:
     }
 
     block find(const block_key& key) override {
-        auto found = shard_of(key).find(key);
+        const auto hash = hash_of(key);
+        auto found = shard_of(hash).find(key, static_cast<std::uint32_t>(hash));
         (found ? m_count.hits : m_count.misses).add();
         return found;
     }
-    bool contains(const block_key& key) const override { return const_cast<memory_cache*>(this)->shard_of(key).contains(key); }
+    bool contains(const block_key& key) const override {
+        const auto hash = hash_of(key);
+        return m_shards[shard_index(hash)].contains(key, static_cast<std::uint32_t>(hash));
+    }
     void insert(const block_key& key, block data) override {
-        if (data) shard_of(key).insert(key, std::move(data), m_count);
+        const auto hash = hash_of(key);
+        if (data) shard_of(hash).insert(key, static_cast<std::uint32_t>(hash), std::move(data), m_count);
     }
     void forget(const segment_id& segment) override {
         for (auto& each : m_shards) each.forget(segment, m_count);
@@ -207,7 +284,8 @@ public:
     }
 
 private:
-    shard& shard_of(const block_key& key) { return m_shards[(key_hash()(key) >> 32) % m_shards.size()]; }
+    [[nodiscard]] std::size_t shard_index(std::uint64_t hash) const noexcept { return (hash >> 32) % m_shards.size(); }
+    shard& shard_of(std::uint64_t hash) noexcept { return m_shards[shard_index(hash)]; }
 
     counters m_count;
     std::vector<shard> m_shards;

@@ -63,6 +63,47 @@ TEST_CASE("a scan does not push out what is used again and again") {
     CHECK(kept > 90);
 }
 
+TEST_CASE("a block that was let go and is wanted again soon stays") {
+    metrics count;
+    const auto blocks = cache::make_memory_cache(2 * MiB, count);
+    const auto scan = [&](std::uint64_t segment, std::uint32_t n) {
+        for (std::uint32_t i = 0; i < n; ++i) blocks->insert(key_of(segment, i), block_of(4096, 1));
+    };
+    scan(1, 1000);  // it is full, and the first are gone
+    REQUIRE_FALSE(blocks->find(key_of(1, 450)));
+    for (std::uint32_t i = 450; i < 460; ++i) blocks->insert(key_of(1, i), block_of(4096, 1));
+    scan(2, 600);
+    int kept = 0;
+    for (std::uint32_t i = 450; i < 460; ++i) kept += blocks->find(key_of(1, i)) != nullptr;
+    CHECK(kept == 10);
+}
+
+TEST_CASE("whatever comes and goes, a key finds its own block or none") {
+    metrics count;
+    const auto blocks = cache::make_memory_cache(256 * KiB, count);
+    seeded_random random(5);
+    std::uint64_t hits = 0;
+    for (int i = 0; i < 300'000; ++i) {
+        const auto segment = random.below(4);
+        const auto n = static_cast<std::uint32_t>(random.below(random.below(2000) + 1));
+        const auto key = key_of(segment, n);
+        const auto size = 8 + n % 500;
+        if (const auto found = blocks->find(key)) {
+            ++hits;
+            REQUIRE(*found == bytes(size, static_cast<std::byte>(segment * 50 + n % 50)));
+        } else {
+            REQUIRE_FALSE(blocks->contains(key));
+            blocks->insert(key, block_of(size, static_cast<unsigned char>(segment * 50 + n % 50)));
+            REQUIRE(blocks->contains(key));
+        }
+        if (random.below(20'000) == 0) blocks->forget(key.segment);
+    }
+    CHECK(hits > 30'000);
+    CHECK(blocks->size_bytes() <= 256 * KiB);
+    for (std::uint64_t segment = 0; segment < 4; ++segment) blocks->forget(key_of(segment, 0).segment);
+    CHECK(count.make_gauge("cess_cache_bytes", "", "tier=\"memory\"").value() == 0);
+}
+
 TEST_CASE("a forgotten segment is gone, its neighbours stay") {
     metrics count;
     const auto blocks = cache::make_memory_cache(64 * MiB, count);

@@ -26,6 +26,10 @@ struct plain_block {
     byte_view data;  // in it
     explicit operator bool() const noexcept { return of != nullptr; }
 };
+// Block i of a run; the last may be shorter than the others.
+[[nodiscard]] inline plain_block plain_block_of(const std::shared_ptr<plain_run>& run, std::uint64_t i, std::uint64_t block_size) {
+    return {run, byte_view(run->data).subspan(i * block_size, std::min<std::uint64_t>(block_size, run->data.size() - i * block_size))};
+}
 
 struct block_hash {  // not noexcept, so that libstdc++ keeps the codes: a chain is walked without touching every key
     std::size_t operator()(const cache::block_key& key) const { return id_hash()(key.segment) ^ (std::size_t{key.block} * 0x9e3779b97f4a7c15u); }

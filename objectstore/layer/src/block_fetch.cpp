@@ -60,13 +60,15 @@ net::awaitable<result<int>> stopped(net::task_group& tasks) {
 
 }  // namespace
 
-// What the slow tier has of a run, in its order. Blocks on its I/O.
+// What the slow tier has of blocks [first, first+count), in their order. Blocks on its I/O.
 struct block_fetch::slow_lookup {
     cache::sealed_cache* slow;
-    const run* what;
+    const ledger::segment_record* of;
+    crypto::secret_key key;
+    std::uint64_t first, count;
     std::vector<stored> operator()() const {
         std::vector<stored> out;
-        for (const auto& found : slow->fetch(what->segment->id, static_cast<std::uint32_t>(what->first), static_cast<std::uint32_t>(what->count)))
+        for (const auto& found : slow->fetch(of->id, static_cast<std::uint32_t>(first), static_cast<std::uint32_t>(count)))
             if (!open(found, 0, found.count, *found.data, out) && found.count > 1)
                 for (std::uint32_t i = 0; i < found.count; ++i)
                     if (!open(found, i, 1, found.sealed(i), out)) slow->drop_wrong(found.key(i));
@@ -74,9 +76,9 @@ struct block_fetch::slow_lookup {
     }
 
 private:
-    bool open(const cache::sealed_run& of, std::uint32_t from, std::uint32_t count, byte_view sealed, std::vector<stored>& out) const {
-        auto plain = open_blocks(*what->segment, what->key, of.first + from, count, sealed);
-        if (plain) out.push_back({of.first + from, count, std::move(*plain)});
+    bool open(const cache::sealed_run& found, std::uint32_t from, std::uint32_t blocks, byte_view sealed, std::vector<stored>& out) const {
+        auto plain = open_blocks(*of, key, found.first + from, blocks, sealed);
+        if (plain) out.push_back({found.first + from, blocks, std::move(*plain)});
         return plain.has_value();
     }
 };
@@ -101,11 +103,14 @@ result<void> block_fetch::read(const keyring& keys, const std::vector<piece>& pi
     if (missing.empty()) return {};
     sources from;
     for (const auto& each : missing) {
-        auto& of = from[each.of->from->id];
-        if (of.segment) continue;
-        of.segment = std::make_shared<const ledger::segment_record>(*each.of->from);
-        TRY(const auto key, keys.find(of.segment->lineage, of.segment->key_generation));
-        of.key = m_core.keys.of(*of.segment, key);
+        const auto& record = *each.of->from;
+        if (from.contains(record.id)) continue;
+        TRY(const auto key, keys.find(record.lineage, record.key_generation));
+        from[record.id] = {&record, m_core.keys.of(record, key), nullptr};
+    }
+    if (m_core.on.blocks.slow()) {
+        take_ahead(missing);
+        look_behind(from, missing);
     }
     CHECK_OK(fetch(from, missing, m_core.on.world.now() + m_core.on.limits.read));
     for (const auto& each : missing) copy_block(*each.of, each.block, each.data.data);
@@ -134,15 +139,52 @@ result<void> block_fetch::copy_cached(const std::vector<piece>& pieces, std::vec
     return {};
 }
 
+void block_fetch::take_ahead(std::vector<gap>& missing) {
+    const std::lock_guard hold(m_mutex);
+    for (auto& each : missing) {
+        take_ahead(each);
+        each.under_way = !each.data && m_flights.contains(each.key());
+    }
+}
+
+void block_fetch::take_ahead(gap& one) {
+    if ((one.data = m_ahead.take(one.key())) && stays_in_memory(true, !one.whole)) keep_in_memory(one.key(), one.data);
+}
+
+// What is neither here nor on its way may be in the slow tier. Two who want the same may both look: that costs less than
+// to agree on who does.
+void block_fetch::look_behind(const sources& from, std::vector<gap>& missing) {
+    const auto next = [&missing](std::size_t i) {
+        while (i < missing.size() && (missing[i].data || missing[i].under_way)) ++i;
+        return i;
+    };
+    for (auto i = next(0); i < missing.size(); i = next(i)) {
+        const auto first = missing[i].block;
+        const auto& of = *missing[i].of->from;
+        auto end = i + 1;
+        while (end < missing.size() && next(end) == end && missing[end].of->from->id == of.id && missing[end].block == first + (end - i)) ++end;
+        const slow_lookup look{m_core.on.blocks.slow(), &of, from.at(of.id).key, first, end - i};
+        for (auto& part : look()) {
+            const auto plain = std::make_shared<plain_run>(std::move(part.plain));
+            for (std::uint64_t k = 0; k < part.count; ++k) {
+                auto& found = missing[i + (part.first - first) + k];
+                found.data = plain_block_of(plain, k, of.block_size);
+                keep_in_memory(found.key(), found.data);
+            }
+        }
+        i = end;
+    }
+}
+
 // What failed on its way for somebody else, who may have begun long ago, is asked for once more.
-result<void> block_fetch::fetch(const sources& from, std::vector<gap>& missing, net::time_point deadline) {
-    for (;;) {
+result<void> block_fetch::fetch(sources& from, std::vector<gap>& missing, net::time_point deadline) {
+    while (std::any_of(missing.begin(), missing.end(), [](const gap& each) { return !each.data; })) {
         call mine;
         join(missing, mine);
         bring_ours(from, missing, deadline);
-        TRY(const bool complete, wait(missing, mine, deadline));
-        if (complete) return {};
+        CHECK_OK(wait(missing, mine, deadline));
     }
+    return {};
 }
 
 void block_fetch::join(std::vector<gap>& missing, call& mine) {
@@ -155,10 +197,8 @@ void block_fetch::join(gap& one, call& mine) {
     const auto key = one.key();
     one.ours = false;
     one.trip = nullptr;
-    if ((one.data = m_ahead.take(key))) {
-        if (stays_in_memory(true, !one.whole)) keep_in_memory(key, one.data);
-        return;
-    }
+    take_ahead(one);
+    if (one.data) return;
     const auto under_way = m_flights.find(key);
     if (under_way != m_flights.end()) {
         one.trip = under_way->second;
@@ -170,8 +210,7 @@ void block_fetch::join(gap& one, call& mine) {
         }
     } else {
         if (const auto there = m_core.on.blocks.memory().find(key)) {  // it landed a moment ago
-            one.data.of = std::make_shared<plain_run>(*there);
-            one.data.data = one.data.of->data;
+            one.data = plain_block_of(std::make_shared<plain_run>(*there), 0, there->size());
             return;
         }
         one.trip = std::make_shared<flight>();
@@ -182,31 +221,27 @@ void block_fetch::join(gap& one, call& mine) {
     ++mine.missing;
 }
 
-void block_fetch::bring_ours(const sources& from, std::vector<gap>& missing, net::time_point deadline) {
+void block_fetch::bring_ours(sources& from, std::vector<gap>& missing, net::time_point deadline) {
     std::vector<gap*> ours;
     for (auto& each : missing)
         if (each.ours && !each.data) ours.push_back(&each);
     std::sort(ours.begin(), ours.end(), [](const gap* a, const gap* b) { return std::tie(a->of->from->id, a->block) < std::tie(b->of->from->id, b->block); });
     std::vector<run> runs;
     for (auto* each : ours) {
-        const auto& of = from.at(each->of->from->id);
+        auto& of = from.at(each->of->from->id);
+        if (!of.shared) of.shared = std::make_shared<const ledger::segment_record>(*of.record);
         run like;
-        like.segment = of.segment;
+        like.segment = of.shared;
         like.key = of.key;
         like.deadline = deadline;
+        like.looked_behind = true;
         extend(runs, like, each->block);
-    }
-    if (auto* slow = m_core.on.blocks.slow()) {
-        std::vector<run> rest;
-        for (const auto& each : runs)
-            for (auto& not_there : from_slow(each, slow_lookup{slow, &each}())) rest.push_back(std::move(not_there));
-        runs = std::move(rest);
     }
     begin(std::move(runs));
 }
 
-// True: all is there. False: somebody else's fetch failed and there is time.
-result<bool> block_fetch::wait(std::vector<gap>& missing, call& mine, net::time_point deadline) {
+// What somebody else failed to fetch has no data then, if there is time to ask again.
+result<void> block_fetch::wait(std::vector<gap>& missing, call& mine, net::time_point deadline) {
     std::unique_lock hold(m_mutex);
     const bool landed = mine.landed.wait_until(hold, deadline + grace, [&mine] { return mine.missing == 0; });
     if (!landed) {
@@ -215,15 +250,12 @@ result<bool> block_fetch::wait(std::vector<gap>& missing, call& mine, net::time_
         const auto key = missing.front().key();
         return error(errc::timeout, "segment " + key.segment.brief() + " block " + std::to_string(key.block));
     }
-    bool complete = true;
     for (auto& each : missing) {
         if (each.data) continue;
         each.data = each.trip->data;
-        if (each.data) continue;
-        if (each.ours || m_core.on.world.now() >= deadline) return each.trip->why;
-        complete = false;
+        if (!each.data && (each.ours || m_core.on.world.now() >= deadline)) return each.trip->why;
     }
-    return complete;
+    return {};
 }
 
 // ---- reading ahead ---------------------------------------------------------------------------------------
@@ -419,9 +451,7 @@ net::awaitable<void> block_fetch::bring(run what) {
 // The slow tier first, on a worker: it reads a disk.
 net::awaitable<void> block_fetch::bring_from_slow(run what) {
     unfinished ending(*this, what);
-    slow_lookup look;
-    look.slow = m_core.on.blocks.slow();
-    look.what = &what;
+    const slow_lookup look{m_core.on.blocks.slow(), what.segment.get(), what.key, what.first, what.count};
     auto work = net::offload(m_core.workers, look);
     auto found = co_await std::move(work);
     const auto rest = from_slow(what, found ? std::move(*found) : std::vector<stored>());
@@ -476,7 +506,6 @@ void block_fetch::keep_in_memory(const cache::block_key& key, const plain_block&
 
 void block_fetch::land(const run& of, result<bytes> got) {
     const auto now = m_core.on.world.now();
-    const auto block_size = of.segment->block_size;
     const auto plain = got ? std::make_shared<plain_run>(std::move(*got)) : nullptr;
     const std::lock_guard hold(m_mutex);
     for (std::uint64_t i = 0; i < of.count; ++i) {
@@ -485,7 +514,7 @@ void block_fetch::land(const run& of, result<bytes> got) {
         if (found == m_flights.end()) continue;
         auto& trip = *found->second;
         if (plain)
-            trip.data = {plain, byte_view(plain->data).subspan(i * block_size, std::min<std::size_t>(block_size, plain->data.size() - i * block_size))};
+            trip.data = plain_block_of(plain, i, of.segment->block_size);
         else
             trip.why = got.error();
         if (!trip.ahead_of) {

@@ -41,8 +41,9 @@ private:
         std::uint64_t block = 0;
         plain_block data;
         std::shared_ptr<flight> trip;
-        bool ours = false;
-        bool whole = false;  // the piece has all of it
+        bool under_way = false;  // somebody has a flight for it
+        bool ours = false;       // and that is we
+        bool whole = false;      // the piece has all of it
         [[nodiscard]] cache::block_key key() const { return {of->from->id, static_cast<std::uint32_t>(block)}; }
     };
     struct stored {  // a part of a run that the slow tier had
@@ -52,18 +53,22 @@ private:
     struct slow_lookup;
     struct unfinished;
     struct source {
-        std::shared_ptr<const ledger::segment_record> segment;
+        const ledger::segment_record* record;
         crypto::secret_key key;  // its own
+        std::shared_ptr<const ledger::segment_record> shared;  // a copy, for what may outlive the read
     };
     using sources = std::map<segment_id, source>;
     using flights = std::unordered_map<cache::block_key, std::shared_ptr<flight>, block_hash>;
 
     result<void> copy_cached(const std::vector<piece>& pieces, std::vector<gap>& missing);
-    result<void> fetch(const sources& from, std::vector<gap>& missing, net::time_point deadline);
+    void take_ahead(std::vector<gap>& missing);
+    void take_ahead(gap& one);                        // REQUIRES: m_mutex
+    void look_behind(const sources& from, std::vector<gap>& missing);
+    result<void> fetch(sources& from, std::vector<gap>& missing, net::time_point deadline);
     void join(std::vector<gap>& missing, call& mine);
     void join(gap& one, call& mine);                  // REQUIRES: m_mutex
-    void bring_ours(const sources& from, std::vector<gap>& missing, net::time_point deadline);
-    result<bool> wait(std::vector<gap>& missing, call& mine, net::time_point deadline);
+    void bring_ours(sources& from, std::vector<gap>& missing, net::time_point deadline);
+    result<void> wait(std::vector<gap>& missing, call& mine, net::time_point deadline);
     void begin(std::vector<run> what);
     bool try_first(const run& what, bool counted);
     void tried(run what, result<opened_blocks> got, bool counted);

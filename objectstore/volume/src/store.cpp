@@ -208,6 +208,7 @@ result<bool> store::extents_by_cursor(blob_id blob, std::uint64_t offset, std::u
         TRY(auto e, row::parse_extent(view(it.key()), view(it.value())));
         if (e.start >= end) break;
         out.push_back(e);
+        if (e.end >= end) break;  // they never overlap: to look at the next costs as much again
     }
     if (it.status().IsIncomplete()) return false;
     if (!it.status().ok()) return rocks_error(it.status(), "read of the extent map");
