@@ -88,6 +88,7 @@ public:
         std::vector<sealed_run> out;
         std::uint32_t found = 0;
         for (const auto& each : locate(segment, first, count)) {
+            if (m_off) break;
             auto got = read_group(segment, each);
             if (!got) continue;
             found += got->count;
@@ -133,7 +134,7 @@ public:
         m_wake.notify_all();
         m_flushed.wait(lock, [&] { return m_flush_done >= mine; });
     }
-    bool off() const override { return m_off; }
+    bool off() const noexcept override { return m_off; }
     std::uint64_t memory_bytes() const override {
         return m_index.memory_bytes() + m_regions.size() * region_memory + buffers_held * m_region_size + m_how.memory_max / queue_part;
     }

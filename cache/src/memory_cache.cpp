@@ -160,8 +160,10 @@ private:
 
     entry_index add(const block_key& key, std::uint32_t hash) {
         if (m_free.empty()) {
-            m_free.push_back(static_cast<entry_index>(m_entries.size()));
+            if (m_entries.size() == m_entries.capacity()) m_entries.reserve(std::max<std::size_t>(64, 2 * m_entries.size()));
+            m_free.reserve(m_entries.capacity());  // for all: nothing that goes needs memory
             m_entries.emplace_back();
+            m_free.push_back(static_cast<entry_index>(m_entries.size() - 1));
         }
         const auto at = m_free.back();
         m_table.insert(hash, at);

@@ -113,6 +113,22 @@ TEST_CASE("what a stream reads whole passes by the memory and is found on the di
     CHECK(reader.by->blocks.memory().size_bytes() >= 2 * MiB);  // it was asked for again
 }
 
+TEST_CASE("what a stream reads stays in memory once the disk has failed") {
+    stored s;
+    with_disk reader(s);
+    reader.files.fail_at(0, errc::io);
+    CHECK(s.reads_right(*reader.by, 3 * MiB, 1 * MiB));
+    reader.disk->flush();
+    REQUIRE(reader.disk->off());
+    reader.by->blocks.memory().forget(s.record.id);
+    s.read_ahead(*reader.by, 0, 2 * MiB, layer::stream_id{1});
+    for (std::uint64_t at = 0; at < 2 * MiB; at += 128 * KiB) CHECK(s.reads_right(*reader.by, at, 128 * KiB));
+    CHECK(reader.by->blocks.memory().size_bytes() >= 2 * MiB);
+    const auto requests = reader.requests();
+    CHECK(s.reads_right(*reader.by, 0, 2 * MiB));
+    CHECK(reader.requests() == requests);
+}
+
 TEST_CASE("a stream that reads less than a block at a time asks for each block once") {
     stored s;
     with_disk reader(s);
@@ -149,6 +165,49 @@ TEST_CASE("of a run on the disk, only the block that is wrong is asked of the mi
     reader.by->blocks.memory().forget(s.record.id);
     CHECK(s.reads_right(*reader.by, 0, 64 * KiB));  // it is there anew
     CHECK(stored::counted(*reader.by, "cess_layer_read_bytes_total") == read + s.record.block_size);
+}
+
+TEST_CASE("a block that is wrong on the disk is replaced there, read alone as well") {
+    stored s;
+    with_disk reader(s);
+    const auto size = s.record.block_size;
+    const auto read = [&] {
+        reader.disk->flush();
+        reader.by->blocks.memory().forget(s.record.id);
+        const auto before = stored::counted(*reader.by, "cess_layer_read_bytes_total");
+        CHECK(s.reads_right(*reader.by, 0, size));
+        return stored::counted(*reader.by, "cess_layer_read_bytes_total") - before;
+    };
+    CHECK(read() == size);
+    CHECK(read() == 0);
+    REQUIRE(reader.files.flip("/cache/blocks", 1'000));
+    CHECK(read() == size);
+    CHECK(read() == 0);
+}
+
+TEST_CASE("what is on the disk is read though the run it is part of could not be read ahead") {
+    stored s;
+    with_disk reader(s);
+    const auto size = s.record.block_size;
+    CHECK(s.reads_right(*reader.by, size, size));  // not among those that are looked for in a run
+    reader.disk->flush();
+    reader.by->blocks.memory().forget(s.record.id);
+    for (const auto& miner : s.record.holders) s.house.down(miner);
+    s.read_ahead(*reader.by, 0, 64 * KiB, layer::stream_id{1});
+    CHECK(s.reads_right(*reader.by, size, size));
+}
+
+TEST_CASE("of a run of which the disk has every other block, the rest is asked for at once") {
+    stored s;
+    with_disk reader(s);
+    const std::uint64_t size = s.record.block_size;
+    for (std::uint64_t i = 0; i < 64; i += 2) CHECK(s.reads_right(*reader.by, i * size, size));
+    reader.disk->flush();
+    reader.by->blocks.memory().forget(s.record.id);
+    const auto requests = reader.requests();
+    s.read_ahead(*reader.by, 0, 64 * size, layer::stream_id{1});
+    CHECK(s.reads_right(*reader.by, 0, 64 * size));
+    CHECK(reader.requests() <= requests + 3);
 }
 
 TEST_CASE("what is on the disk is read ahead from there, and the rest from the miners") {

@@ -36,7 +36,6 @@ public:
     // Writes what was inserted before. The destructor does as well, unless the last run's regions are still being read:
     // then it gives up what waits, for a large disk takes long.
     virtual void flush() = 0;
-    [[nodiscard]] virtual bool off() const = 0;
     [[nodiscard]] virtual std::uint64_t size_bytes() const = 0;
     [[nodiscard]] virtual std::uint64_t memory_bytes() const = 0;  // of index and buffers, at most
 };

@@ -36,6 +36,7 @@ public:
     // for: what holds single ones of them does not shorten the way of the others.
     [[nodiscard]] virtual bool may_hold(const segment_id& segment, std::uint32_t first, std::uint32_t count) const = 0;
     virtual void insert(sealed_run what) = 0;  // only queues, and drops what comes too fast. REQUIRES: count blocks in data
+    [[nodiscard]] virtual bool off() const noexcept = 0;  // for good: it takes and finds nothing any more
 };
 
 }  // namespace cess::cache

@@ -13,7 +13,10 @@ public:
     void put_behind(std::unique_ptr<sealed_cache> slow);  // once
 
     [[nodiscard]] block_cache& memory() noexcept { return *m_memory; }
-    [[nodiscard]] sealed_cache* slow() noexcept { return m_slow.load(std::memory_order_acquire); }  // null: none yet
+    [[nodiscard]] sealed_cache* slow() const noexcept {  // null: none yet, or none any more
+        auto* const slow = m_slow.load(std::memory_order_acquire);
+        return slow != nullptr && !slow->off() ? slow : nullptr;
+    }
 
 private:
     std::unique_ptr<block_cache> m_memory;

@@ -16,10 +16,11 @@ void ahead_store::release(std::uint64_t bytes, bool used) {
 }
 
 void ahead_store::add(const cache::block_key& key, plain_block data, stream_id of, net::time_point now) {
-    if (data.of->held++ == 0) grow(data.of->data.size());
-    shrink(data.data.size());
     m_order.push_back({key, std::move(data), of, now});
+    const auto& what = m_order.back().data;
     m_held[key] = std::prev(m_order.end());
+    if (what.of->held++ == 0) grow(what.of->data.size());
+    shrink(what.data.size());
 }
 
 plain_block ahead_store::take(const cache::block_key& key) {

@@ -13,13 +13,14 @@ namespace {
 constexpr unsigned large_load = 16;       // of a run of up to run_bytes_max; a small one is 1
 constexpr unsigned load_max = 512;        // under way
 constexpr unsigned load_max_ahead = 256;  // of this
+constexpr std::size_t holes_max = 4;      // of a run that the slow tier has in part; of more, what lies between is asked for with them
 constexpr net::duration grace = std::chrono::milliseconds(250);  // for a fetch that ends at its deadline to say why
 
 void copy_block(const piece& into, std::uint64_t block, byte_view data) {
     const auto start = block * into.from->block_size;
     const auto from = std::max(into.offset, start);
     const auto to = std::min(into.offset + into.out.size(), start + data.size());
-    std::memcpy(into.out.data() + (from - into.offset), data.data() + (from - start), to - from);
+    if (from < to) std::memcpy(into.out.data() + (from - into.offset), data.data() + (from - start), to - from);
 }
 
 result<void> check_range(const ledger::segment_record& segment, std::uint64_t offset, std::uint64_t length) {
@@ -33,7 +34,7 @@ void extend(std::vector<run>& runs, const run& like, std::uint64_t block) {
     if (!runs.empty()) {
         auto& last = runs.back();
         const bool room = (last.count + 1) * last.segment->block_size <= run_bytes_max;
-        if (last.segment == like.segment && last.first + last.count == block && room) {
+        if (last.segment == like.segment && last.looked_behind == like.looked_behind && last.first + last.count == block && room) {
             ++last.count;
             return;
         }
@@ -69,18 +70,48 @@ struct block_fetch::slow_lookup {
     std::vector<stored> operator()() const {
         std::vector<stored> out;
         for (const auto& found : slow->fetch(of->id, static_cast<std::uint32_t>(first), static_cast<std::uint32_t>(count)))
-            if (!open(found, 0, found.count, *found.data, out) && found.count > 1)
-                for (std::uint32_t i = 0; i < found.count; ++i)
-                    if (!open(found, i, 1, found.sealed(i), out)) slow->drop_wrong(found.key(i));
+            if (!open(found, 0, found.count, *found.data, out)) open_singly(found, out);
         return out;
     }
 
 private:
+    void open_singly(const cache::sealed_run& found, std::vector<stored>& out) const {
+        for (std::uint32_t i = 0; i < found.count; ++i)
+            if (found.count == 1 || !open(found, i, 1, found.sealed(i), out)) slow->drop_wrong(found.key(i));
+    }
     bool open(const cache::sealed_run& found, std::uint32_t from, std::uint32_t blocks, byte_view sealed, std::vector<stored>& out) const {
         auto plain = open_blocks(*of, key, found.first + from, blocks, sealed);
         if (plain) out.push_back({found.first + from, blocks, std::move(*plain)});
         return plain.has_value();
     }
+};
+
+// A read that waits for flights. Whatever ends it, none of them knows of it afterwards; what it was to bring itself, and
+// an exception kept it from, fails.
+struct block_fetch::waiting_for {
+    waiting_for(block_fetch& in, std::vector<gap>& missing, call& mine) : m_in(in), m_missing(missing), m_mine(mine) {}
+    waiting_for(const waiting_for&) = delete;
+    waiting_for& operator=(const waiting_for&) = delete;
+    ~waiting_for() {
+        if (m_landed) return;
+        const std::lock_guard hold(m_in.m_mutex);
+        for (auto& each : m_missing)
+            if (each.trip) std::erase(each.trip->waiting, &m_mine);
+        if (std::uncaught_exceptions() == 0) return;
+        for (auto& each : m_missing) {
+            const auto found = each.ours ? m_in.m_flights.find(each.key()) : m_in.m_flights.end();
+            if (found == m_in.m_flights.end() || found->second != each.trip) continue;
+            each.trip->why = error(errc::canceled);
+            m_in.settle(found);
+        }
+    }
+    void landed() { m_landed = true; }
+
+private:
+    block_fetch& m_in;
+    std::vector<gap>& m_missing;
+    call& m_mine;
+    bool m_landed = false;
 };
 
 block_fetch::block_fetch(layer_core& core) : m_core(core), m_ahead(core.on.ahead_max, core.on.count), m_tasks(core.on.world.executor()) {}
@@ -95,12 +126,17 @@ block_fetch::~block_fetch() {
     m_no_first_try.wait(hold, [this] { return m_first_tries == 0; });  // they end by themselves, within the patience of a hedge
 }
 
+void block_fetch::sort_by_place(std::vector<gap*>& what) {
+    std::sort(what.begin(), what.end(), [](const gap* a, const gap* b) { return std::tie(a->of->from->id, a->block) < std::tie(b->of->from->id, b->block); });
+}
+
 // ---- reading ---------------------------------------------------------------------------------------------
 
 result<void> block_fetch::read(const keyring& keys, const std::vector<piece>& pieces) {
     std::vector<gap> missing;
     CHECK_OK(copy_cached(pieces, missing));
     if (missing.empty()) return {};
+    const auto deadline = m_core.on.world.now() + m_core.on.limits.read;
     sources from;
     for (const auto& each : missing) {
         const auto& record = *each.of->from;
@@ -108,11 +144,7 @@ result<void> block_fetch::read(const keyring& keys, const std::vector<piece>& pi
         TRY(const auto key, keys.find(record.lineage, record.key_generation));
         from[record.id] = {&record, m_core.keys.of(record, key), nullptr};
     }
-    if (m_core.on.blocks.slow()) {
-        take_ahead(missing);
-        look_behind(from, missing);
-    }
-    CHECK_OK(fetch(from, missing, m_core.on.world.now() + m_core.on.limits.read));
+    CHECK_OK(fetch(from, missing, deadline));
     for (const auto& each : missing) copy_block(*each.of, each.block, each.data.data);
     return {};
 }
@@ -139,9 +171,27 @@ result<void> block_fetch::copy_cached(const std::vector<piece>& pieces, std::vec
     return {};
 }
 
+// What failed on its way for somebody else, who may have begun long ago, is asked for once more.
+result<void> block_fetch::fetch(sources& from, std::vector<gap>& missing, net::time_point deadline) {
+    while (std::any_of(missing.begin(), missing.end(), [](const gap& each) { return !each.data; })) {
+        if (auto* slow = m_core.on.blocks.slow()) {
+            take_ahead(missing);
+            look_behind(*slow, from, missing);
+        }
+        call mine;
+        waiting_for guard(*this, missing, mine);
+        join(missing, mine);
+        bring_ours(from, missing, deadline);
+        CHECK_OK(wait(missing, mine, deadline));
+        guard.landed();
+    }
+    return {};
+}
+
 void block_fetch::take_ahead(std::vector<gap>& missing) {
     const std::lock_guard hold(m_mutex);
     for (auto& each : missing) {
+        if (each.data) continue;
         take_ahead(each);
         each.under_way = !each.data && m_flights.contains(each.key());
     }
@@ -153,38 +203,30 @@ void block_fetch::take_ahead(gap& one) {
 
 // What is neither here nor on its way may be in the slow tier. Two who want the same may both look: that costs less than
 // to agree on who does.
-void block_fetch::look_behind(const sources& from, std::vector<gap>& missing) {
-    const auto next = [&missing](std::size_t i) {
-        while (i < missing.size() && (missing[i].data || missing[i].under_way)) ++i;
-        return i;
-    };
-    for (auto i = next(0); i < missing.size(); i = next(i)) {
-        const auto first = missing[i].block;
-        const auto& of = *missing[i].of->from;
-        auto end = i + 1;
-        while (end < missing.size() && next(end) == end && missing[end].of->from->id == of.id && missing[end].block == first + (end - i)) ++end;
-        const slow_lookup look{m_core.on.blocks.slow(), &of, from.at(of.id).key, first, end - i};
+void block_fetch::look_behind(cache::sealed_cache& slow, const sources& from, std::vector<gap>& missing) {
+    std::vector<gap*> wanted;
+    for (auto& each : missing)
+        if (!each.data && !each.under_way) wanted.push_back(&each);
+    sort_by_place(wanted);
+    for (auto at = wanted.begin(); at != wanted.end();) {
+        const auto& of = *(*at)->of->from;
+        const auto first = (*at)->block;
+        auto end = at, last = at;
+        const auto follows = [&](const gap& next) {
+            return next.of->from->id == of.id && next.block <= (*last)->block + 1 && (next.block - first + 1) * of.block_size <= run_bytes_max;
+        };
+        while (++end != wanted.end() && follows(**end)) last = end;
+        const slow_lookup look{&slow, &of, from.at(of.id).key, first, (*last)->block - first + 1};
         for (auto& part : look()) {
             const auto plain = std::make_shared<plain_run>(std::move(part.plain));
-            for (std::uint64_t k = 0; k < part.count; ++k) {
-                auto& found = missing[i + (part.first - first) + k];
-                found.data = plain_block_of(plain, k, of.block_size);
-                keep_in_memory(found.key(), found.data);
+            for (; at != end && (*at)->block < part.first + part.count; ++at) {
+                if ((*at)->block < part.first) continue;
+                (*at)->data = plain_block_of(plain, (*at)->block - part.first, of.block_size);
+                keep_in_memory((*at)->key(), (*at)->data);
             }
         }
-        i = end;
+        at = end;
     }
-}
-
-// What failed on its way for somebody else, who may have begun long ago, is asked for once more.
-result<void> block_fetch::fetch(sources& from, std::vector<gap>& missing, net::time_point deadline) {
-    while (std::any_of(missing.begin(), missing.end(), [](const gap& each) { return !each.data; })) {
-        call mine;
-        join(missing, mine);
-        bring_ours(from, missing, deadline);
-        CHECK_OK(wait(missing, mine, deadline));
-    }
-    return {};
 }
 
 void block_fetch::join(std::vector<gap>& missing, call& mine) {
@@ -225,7 +267,7 @@ void block_fetch::bring_ours(sources& from, std::vector<gap>& missing, net::time
     std::vector<gap*> ours;
     for (auto& each : missing)
         if (each.ours && !each.data) ours.push_back(&each);
-    std::sort(ours.begin(), ours.end(), [](const gap* a, const gap* b) { return std::tie(a->of->from->id, a->block) < std::tie(b->of->from->id, b->block); });
+    sort_by_place(ours);
     std::vector<run> runs;
     for (auto* each : ours) {
         auto& of = from.at(each->of->from->id);
@@ -234,7 +276,7 @@ void block_fetch::bring_ours(sources& from, std::vector<gap>& missing, net::time
         like.segment = of.shared;
         like.key = of.key;
         like.deadline = deadline;
-        like.looked_behind = true;
+        like.looked_behind = !each->under_way;  // it may have come to nothing since, and was not looked for
         extend(runs, like, each->block);
     }
     begin(std::move(runs));
@@ -245,8 +287,6 @@ result<void> block_fetch::wait(std::vector<gap>& missing, call& mine, net::time_
     std::unique_lock hold(m_mutex);
     const bool landed = mine.landed.wait_until(hold, deadline + grace, [&mine] { return mine.missing == 0; });
     if (!landed) {
-        for (auto& each : missing)
-            if (each.trip) std::erase(each.trip->waiting, &mine);
         const auto key = missing.front().key();
         return error(errc::timeout, "segment " + key.segment.brief() + " block " + std::to_string(key.block));
     }
@@ -278,6 +318,7 @@ void block_fetch::read_ahead(const keyring& keys, const std::vector<coming>& wha
                 like.key = m_core.keys.of(*each.from, *key);
                 like.deadline = now + m_core.on.limits.read;
                 like.ahead_of = of;
+                like.of_stream = true;
             }
             const auto layout = layout_of(*each.from);
             const auto last = (each.offset + each.length - 1) / layout.block_size;
@@ -318,7 +359,7 @@ void block_fetch::give_up(stream_id of) {
 // ---- runs ------------------------------------------------------------------------------------------------
 
 void block_fetch::begin(std::vector<run> what) {
-    std::erase_if(what, [this](const run& each) { return try_first(each, false); });
+    std::erase_if(what, [this](const run& each) { return each.looked_behind && try_first(each, false); });
     enqueue(std::move(what));
 }
 
@@ -401,10 +442,10 @@ void block_fetch::start_waiting() {
         }
     }
     for (auto& each : next) {
-        const auto* slow = each.looked_behind ? nullptr : m_core.on.blocks.slow();
+        auto* slow = each.looked_behind ? nullptr : m_core.on.blocks.slow();
         const bool look_behind = slow && slow->may_hold(each.segment->id, static_cast<std::uint32_t>(each.first), static_cast<std::uint32_t>(each.count));
         if (!look_behind && try_first(each, true)) continue;
-        auto op = look_behind ? bring_from_slow(std::move(each)) : bring(std::move(each));
+        auto op = look_behind ? bring_from_slow(slow, std::move(each)) : bring(std::move(each));
         m_tasks.spawn_on(m_core.on.world.executor(), std::move(op));
     }
 }
@@ -449,14 +490,16 @@ net::awaitable<void> block_fetch::bring(run what) {
 }
 
 // The slow tier first, on a worker: it reads a disk.
-net::awaitable<void> block_fetch::bring_from_slow(run what) {
+net::awaitable<void> block_fetch::bring_from_slow(cache::sealed_cache* slow, run what) {
     unfinished ending(*this, what);
-    const slow_lookup look{m_core.on.blocks.slow(), what.segment.get(), what.key, what.first, what.count};
+    const slow_lookup look{slow, what.segment.get(), what.key, what.first, what.count};
     auto work = net::offload(m_core.workers, look);
     auto found = co_await std::move(work);
     const auto rest = from_slow(what, found ? std::move(*found) : std::vector<stored>());
+    auto with = m_core.reading();
+    with.before = what.before;
     for (const auto& each : rest) {
-        auto got = co_await read_blocks(m_core.reading(), each.segment, each.key, each.first, each.count, each.deadline);
+        auto got = co_await read_blocks(with, each.segment, each.key, each.first, each.count, each.deadline);
         if (got)
             land(each, from_network(each, std::move(*got)));
         else
@@ -477,7 +520,9 @@ std::vector<run> block_fetch::from_slow(const run& of, std::vector<stored> parts
         land(part_of(of, each.first, each.count), std::move(each.plain));
     }
     if (const auto end = of.first + of.count; at < end) rest.push_back(part_of(missing, at, end - at));
-    return rest;
+    if (rest.size() <= holes_max) return rest;
+    const auto begin = rest.front().first, end = rest.back().first + rest.back().count;
+    return {part_of(missing, begin, end - begin)};
 }
 
 // What came over the network, its slow tier keeps, whoever asked for it.
@@ -507,6 +552,10 @@ void block_fetch::keep_in_memory(const cache::block_key& key, const plain_block&
 void block_fetch::land(const run& of, result<bytes> got) {
     const auto now = m_core.on.world.now();
     const auto plain = got ? std::make_shared<plain_run>(std::move(*got)) : nullptr;
+    const auto block_size = of.segment->block_size;
+    std::vector<cache::block> copies;  // for the memory, made before everybody waits for the lock
+    if (plain && of.count > 1 && !of.ahead_of && stays_in_memory(of.of_stream, false))
+        for (std::uint64_t i = 0; i < of.count; ++i) copies.push_back(std::make_shared<const bytes>(to_bytes(plain_block_of(plain, i, block_size).data)));
     const std::lock_guard hold(m_mutex);
     for (std::uint64_t i = 0; i < of.count; ++i) {
         const cache::block_key key{of.segment->id, static_cast<std::uint32_t>(of.first + i)};
@@ -514,11 +563,14 @@ void block_fetch::land(const run& of, result<bytes> got) {
         if (found == m_flights.end()) continue;
         auto& trip = *found->second;
         if (plain)
-            trip.data = plain_block_of(plain, i, of.segment->block_size);
+            trip.data = plain_block_of(plain, i, block_size);
         else
             trip.why = got.error();
         if (!trip.ahead_of) {
-            if (plain && stays_in_memory(trip.of_stream, trip.in_part)) keep_in_memory(key, trip.data);
+            if (!copies.empty())
+                m_core.on.blocks.memory().insert(key, copies[i]);
+            else if (plain && stays_in_memory(trip.of_stream, trip.in_part))
+                keep_in_memory(key, trip.data);
         } else if (plain && !trip.given_up) {
             m_ahead.add(key, trip.data, *trip.ahead_of, now);
         } else {

@@ -51,6 +51,7 @@ private:
         bytes plain;
     };
     struct slow_lookup;
+    struct waiting_for;
     struct unfinished;
     struct source {
         const ledger::segment_record* record;
@@ -60,10 +61,11 @@ private:
     using sources = std::map<segment_id, source>;
     using flights = std::unordered_map<cache::block_key, std::shared_ptr<flight>, block_hash>;
 
+    static void sort_by_place(std::vector<gap*>& what);
     result<void> copy_cached(const std::vector<piece>& pieces, std::vector<gap>& missing);
     void take_ahead(std::vector<gap>& missing);
     void take_ahead(gap& one);                        // REQUIRES: m_mutex
-    void look_behind(const sources& from, std::vector<gap>& missing);
+    void look_behind(cache::sealed_cache& slow, const sources& from, std::vector<gap>& missing);
     result<void> fetch(sources& from, std::vector<gap>& missing, net::time_point deadline);
     void join(std::vector<gap>& missing, call& mine);
     void join(gap& one, call& mine);                  // REQUIRES: m_mutex
@@ -78,7 +80,7 @@ private:
     net::awaitable<void> start();
     void start_waiting();
     net::awaitable<void> bring(run what);
-    net::awaitable<void> bring_from_slow(run what);
+    net::awaitable<void> bring_from_slow(cache::sealed_cache* slow, run what);
     [[nodiscard]] bytes from_network(const run& of, opened_blocks got);
     [[nodiscard]] std::vector<run> from_slow(const run& of, std::vector<stored> parts);
     [[nodiscard]] bool stays_in_memory(bool of_stream, bool in_part) const;

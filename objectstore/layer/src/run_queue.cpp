@@ -8,7 +8,7 @@ namespace {
 
 bool may_join(const run& one, const run& other) {
     return one.segment->id == other.segment->id && one.ahead_of == other.ahead_of && one.before == other.before &&
-           one.looked_behind == other.looked_behind && (one.count + other.count) * one.segment->block_size <= run_bytes_max;
+           one.of_stream == other.of_stream && one.looked_behind == other.looked_behind && (one.count + other.count) * one.segment->block_size <= run_bytes_max;
 }
 
 }  // namespace

@@ -27,6 +27,7 @@ struct run {  // blocks [first, first+count) of one segment, fetched with one re
     net::time_point deadline;
     std::optional<stream_id> ahead_of;  // nobody waits for it yet
     first_outcome before = first_outcome::none;
+    bool of_stream = false;      // it was read ahead, whoever waits by now
     bool looked_behind = false;  // the slow tier has been asked, and has none of it
 
     [[nodiscard]] bool holds(const segment_id& of, std::uint64_t block) const { return segment->id == of && first <= block && block - first < count; }
