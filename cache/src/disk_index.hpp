@@ -6,6 +6,8 @@
 
 #include <cache/block_cache.hpp>
 
+#include <core/base/memory.hpp>
+
 #include <functional>
 #include <optional>
 #include <vector>
@@ -55,8 +57,8 @@ private:
     [[nodiscard]] std::size_t slot_of(block_tag tag) const noexcept;  // its, or the empty one where it would go
     void erase_slot(std::size_t i) noexcept;
 
-    std::vector<slot> m_slots;
-    std::vector<std::uint32_t> m_ghosts;  // each where its tag falls; a newer one takes the place
+    std::vector<slot, huge_page_allocator<slot>> m_slots;
+    std::vector<std::uint32_t, huge_page_allocator<std::uint32_t>> m_ghosts;  // each where its tag falls; a newer one takes the place
     std::size_t m_size = 0, m_size_max;
 };
 

@@ -18,6 +18,7 @@ constexpr std::uint64_t shard_size_min = 4 * MiB;
 constexpr std::size_t shards_max = 16;
 constexpr unsigned small_part = 10;            // of it one part is the small queue
 constexpr unsigned ghost_part = 64;            // one part of the shard may be ghosts
+constexpr std::uint64_t room_for_a_few = 64 * KiB;
 constexpr std::uint8_t frequency_max = 3;
 constexpr std::uint8_t promote_at = 2;
 constexpr std::string_view memory_tier = "tier=\"memory\"";
@@ -134,6 +135,16 @@ public:
         e.data = std::move(data);
         e.frequency = 0;
         enter(at, seen ? queue_kind::main : queue_kind::small, count);
+    }
+
+    bool wants(const block_key& key, std::uint32_t hash, const counters& count) {
+        const std::lock_guard lock(m_mutex);
+        if (m_used + room_for_a_few <= m_capacity || look_up(key, hash) != none) return true;
+        auto& ghosts = queue(queue_kind::ghosts);
+        if (ghosts.oldest != none && ghosts.bytes + ghost_overhead > m_capacity / ghost_part) drop(ghosts.oldest, count);
+        while (m_used + ghost_overhead > m_capacity) make_room(count);
+        enter(add(key, hash), queue_kind::ghosts, count);
+        return false;
     }
 
     void forget(const segment_id& segment, const counters& count) {
@@ -275,6 +286,10 @@ public:
     void insert(const block_key& key, block data) override {
         const auto hash = hash_of(key);
         if (data) shard_of(hash).insert(key, static_cast<std::uint32_t>(hash), std::move(data), m_count);
+    }
+    bool wants(const block_key& key) override {
+        const auto hash = hash_of(key);
+        return shard_of(hash).wants(key, static_cast<std::uint32_t>(hash), m_count);
     }
     void forget(const segment_id& segment) override {
         for (auto& each : m_shards) each.forget(segment, m_count);

@@ -90,3 +90,18 @@ TEST_CASE("large buffers come back, as many as are kept, the smallest that fits 
     CHECK(rest.data() == large_at);
     CHECK(memory.take(10).size() == 10);
 }
+
+TEST_CASE("tables in huge pages are vectors like others, of any size") {
+    for (const std::size_t size : {std::size_t{1}, std::size_t{1000}, 2 * MiB / 8, 5 * MiB / 8 + 1}) {
+        std::vector<std::uint64_t, huge_page_allocator<std::uint64_t>> table(size);
+        CHECK(table.size() == size);
+        CHECK(table.front() == 0);
+        CHECK(table.back() == 0);
+        if (size * 8 >= 2 * MiB) CHECK(reinterpret_cast<std::uintptr_t>(table.data()) % (2 * MiB) == 0);
+        table.resize(size * 2);
+        CHECK(table[size] == 0);
+        CHECK(table.back() == 0);
+    }
+    std::vector<std::uint64_t, huge_page_allocator<std::uint64_t>> table;
+    CHECK_THROWS_AS(table.resize(std::size_t{1} << 60), std::exception);
+}

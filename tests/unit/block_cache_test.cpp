@@ -78,6 +78,27 @@ TEST_CASE("a block that was let go and is wanted again soon stays") {
     CHECK(kept == 10);
 }
 
+TEST_CASE("what is near by anyway is wanted while there is room, and else when it is asked for again") {
+    metrics count;
+    const auto blocks = cache::make_memory_cache(2 * MiB, count);
+    CHECK(blocks->wants(key_of(1, 0)));
+    CHECK_FALSE(blocks->find(key_of(1, 0)));
+    for (std::uint32_t i = 0; i < 1000; ++i) blocks->insert(key_of(1, i), block_of(4096, 1));
+    CHECK(blocks->wants(key_of(1, 999)));
+    CHECK_FALSE(blocks->wants(key_of(2, 0)));
+    CHECK_FALSE(blocks->contains(key_of(2, 0)));
+    REQUIRE(blocks->wants(key_of(2, 0)));
+    blocks->insert(key_of(2, 0), block_of(4096, 2));
+    CHECK(blocks->find(key_of(2, 0)));
+    const auto before = blocks->size_bytes();
+    int wanted = 0;
+    for (std::uint32_t i = 0; i < 5000; ++i) wanted += blocks->wants(key_of(3, i));
+    CHECK(wanted < 50);  // now and then there is room
+    CHECK(blocks->size_bytes() <= 2 * MiB);
+    CHECK(blocks->size_bytes() > before - 64 * KiB);  // nothing gave way to what was not wanted
+    CHECK_FALSE(blocks->wants(key_of(3, 0)));  // long ago
+}
+
 TEST_CASE("whatever comes and goes, a key finds its own block or none") {
     metrics count;
     const auto blocks = cache::make_memory_cache(256 * KiB, count);

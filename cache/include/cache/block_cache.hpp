@@ -26,6 +26,9 @@ public:
     [[nodiscard]] virtual block find(const block_key& key) = 0;           // null on a miss
     [[nodiscard]] virtual bool contains(const block_key& key) const = 0;  // does not count as use
     virtual void insert(const block_key& key, block data) = 0;
+    // Whether a block that a slower tier near by has as well is worth a place: while there is room, or when it was asked
+    // for before, not long ago. What is asked for once in a set larger than the memory would only push out its like.
+    [[nodiscard]] virtual bool wants(const block_key& key) = 0;
     virtual void forget(const segment_id& segment) = 0;
     [[nodiscard]] virtual std::uint64_t size_bytes() const = 0;
 };

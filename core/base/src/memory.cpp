@@ -1,11 +1,15 @@
 #include <core/base/memory.hpp>
 
 #include <malloc.h>
+#include <sys/mman.h>
+
+#include <cstdlib>
 
 namespace cess {
 namespace {
 
 constexpr std::size_t large = 4 * MiB;
+constexpr std::size_t huge_page = 2 * MiB;
 
 }  // namespace
 
@@ -14,6 +18,17 @@ void keep_freed_memory() noexcept {
     ::mallopt(M_TRIM_THRESHOLD, 64 * MiB);
     ::mallopt(M_ARENA_MAX, 4);  // by default eight a processor: a mount of 32 threads kept 14 arenas of 57 MiB
 }
+
+void* allocate_in_huge_pages(std::size_t size) {
+    const bool worth_it = size >= huge_page && size <= ~std::size_t{0} - huge_page;
+    const auto whole = (size + huge_page - 1) / huge_page * huge_page;
+    void* const out = worth_it ? std::aligned_alloc(huge_page, whole) : std::malloc(size);
+    if (out == nullptr) throw std::bad_alloc();
+    if (worth_it) (void)::madvise(out, whole, MADV_HUGEPAGE);  // a kernel without them gives small ones
+    return out;
+}
+
+void free_huge_pages(void* what) noexcept { std::free(what); }
 
 bytes buffer_recycler::take(std::size_t size) {
     bytes out;

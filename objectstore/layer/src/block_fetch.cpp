@@ -222,7 +222,7 @@ void block_fetch::look_behind(cache::sealed_cache& slow, const sources& from, st
             for (; at != end && (*at)->block < part.first + part.count; ++at) {
                 if ((*at)->block < part.first) continue;
                 (*at)->data = plain_block_of(plain, (*at)->block - part.first, of.block_size);
-                keep_in_memory((*at)->key(), (*at)->data);
+                if (m_core.on.blocks.memory().wants((*at)->key())) keep_in_memory((*at)->key(), (*at)->data);
             }
         }
         at = end;

@@ -5,6 +5,7 @@
 #include <core/base/bytes.hpp>
 
 #include <mutex>
+#include <new>
 #include <vector>
 
 namespace cess {
@@ -12,6 +13,25 @@ namespace cess {
 // Has malloc keep up to 64 MiB an arena of what is freed, in at most four, and take blocks up to 8 MiB from there. Once, at
 // the start.
 void keep_freed_memory() noexcept;
+
+// For tables that are looked at here and there: from 2 MiB on in huge pages, if the kernel has them, so that a look costs
+// one miss of the processor's cache and none of its address translation. Throws std::bad_alloc.
+[[nodiscard]] void* allocate_in_huge_pages(std::size_t size);
+void free_huge_pages(void* what) noexcept;
+
+template <class T>
+struct huge_page_allocator {
+    using value_type = T;
+    huge_page_allocator() = default;
+    template <class U>
+    huge_page_allocator(const huge_page_allocator<U>&) noexcept {}
+    [[nodiscard]] T* allocate(std::size_t n) {
+        if (n > static_cast<std::size_t>(-1) / sizeof(T)) throw std::bad_array_new_length();
+        return static_cast<T*>(allocate_in_huge_pages(n * sizeof(T)));
+    }
+    void deallocate(T* p, std::size_t) noexcept { free_huge_pages(p); }
+    friend bool operator==(const huge_page_allocator&, const huge_page_allocator&) { return true; }
+};
 
 // Large buffers that come back: at most `count_max` of them are kept. Small ones are malloc's. Thread-safe.
 class buffer_recycler {
