@@ -17,7 +17,7 @@ constexpr std::uint64_t ghost_overhead = 96;
 constexpr std::uint64_t shard_size_min = 4 * MiB;
 constexpr std::size_t shards_max = 16;
 constexpr unsigned small_part = 10;            // of it one part is the small queue
-constexpr unsigned ghost_part = 64;            // one part of the shard may be ghosts
+constexpr unsigned ghost_part = 32;            // one part of the shard may be ghosts: more than there is room for blocks of 4 KiB
 constexpr std::uint64_t room_for_a_few = 64 * KiB;
 constexpr std::uint8_t frequency_max = 3;
 constexpr std::uint8_t promote_at = 2;
@@ -140,6 +140,7 @@ public:
     bool wants(const block_key& key, std::uint32_t hash, const counters& count) {
         const std::lock_guard lock(m_mutex);
         if (m_used + room_for_a_few <= m_capacity || look_up(key, hash) != none) return true;
+        if (ghost_overhead > m_capacity / ghost_part) return false;
         auto& ghosts = queue(queue_kind::ghosts);
         if (ghosts.oldest != none && ghosts.bytes + ghost_overhead > m_capacity / ghost_part) drop(ghosts.oldest, count);
         while (m_used + ghost_overhead > m_capacity) make_room(count);

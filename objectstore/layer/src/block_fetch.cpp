@@ -217,12 +217,15 @@ void block_fetch::look_behind(cache::sealed_cache& slow, const sources& from, st
         };
         while (++end != wanted.end() && follows(**end)) last = end;
         const slow_lookup look{&slow, &of, from.at(of.id).key, first, (*last)->block - first + 1};
+        auto asked = ~std::uint64_t{0};
         for (auto& part : look()) {
             const auto plain = std::make_shared<plain_run>(std::move(part.plain));
             for (; at != end && (*at)->block < part.first + part.count; ++at) {
                 if ((*at)->block < part.first) continue;
                 (*at)->data = plain_block_of(plain, (*at)->block - part.first, of.block_size);
-                if (m_core.on.blocks.memory().wants((*at)->key())) keep_in_memory((*at)->key(), (*at)->data);
+                const bool again = (*at)->block == asked;  // another piece of the same read
+                asked = (*at)->block;
+                if (!(*at)->whole || (!again && m_core.on.blocks.memory().wants((*at)->key()))) keep_in_memory((*at)->key(), (*at)->data);
             }
         }
         at = end;
@@ -348,7 +351,7 @@ void block_fetch::give_up(stream_id of) {
     for (const auto& r : m_queue.drop(of))
         for (std::uint64_t i = 0; i < r.count; ++i) {
             const auto found = m_flights.find({r.segment->id, static_cast<std::uint32_t>(r.first + i)});
-            if (found == m_flights.end()) continue;
+            if (found == m_flights.end() || found->second->ahead_of != of) continue;
             m_ahead.release(found->second->size, false);
             m_flights.erase(found);
         }
@@ -443,7 +446,7 @@ void block_fetch::start_waiting() {
     }
     for (auto& each : next) {
         auto* slow = each.looked_behind ? nullptr : m_core.on.blocks.slow();
-        const bool look_behind = slow && slow->may_hold(each.segment->id, static_cast<std::uint32_t>(each.first), static_cast<std::uint32_t>(each.count));
+        const bool look_behind = slow && (!each.of_stream || slow->may_hold(each.segment->id, static_cast<std::uint32_t>(each.first), static_cast<std::uint32_t>(each.count)));
         if (!look_behind && try_first(each, true)) continue;
         auto op = look_behind ? bring_from_slow(slow, std::move(each)) : bring(std::move(each));
         m_tasks.spawn_on(m_core.on.world.executor(), std::move(op));
@@ -498,14 +501,40 @@ net::awaitable<void> block_fetch::bring_from_slow(cache::sealed_cache* slow, run
     const auto rest = from_slow(what, found ? std::move(*found) : std::vector<stored>());
     auto with = m_core.reading();
     with.before = what.before;
-    for (const auto& each : rest) {
-        auto got = co_await read_blocks(with, each.segment, each.key, each.first, each.count, each.deadline);
-        if (got)
-            land(each, from_network(each, std::move(*got)));
-        else
-            land(each, got.error());
+    const auto requests = requests_for(rest);
+    for (const auto& each : requests) {
+        const auto& asked = each.whole;
+        auto got = co_await read_blocks(with, asked.segment, asked.key, asked.first, asked.count, asked.deadline);
+        land_holes(each, std::move(got));
     }
     ending.end();
+}
+
+// Of many holes, what lies between is asked for with them.
+std::vector<block_fetch::request> block_fetch::requests_for(const std::vector<run>& holes) {
+    std::vector<request> out;
+    if (holes.size() > holes_max) {
+        const auto begin = holes.front().first, end = holes.back().first + holes.back().count;
+        out.push_back({part_of(holes.front(), begin, end - begin), holes});
+    } else {
+        for (const auto& each : holes) out.push_back({each, {each}});
+    }
+    return out;
+}
+
+// Not what lies between: by now that may be somebody else's to bring.
+void block_fetch::land_holes(const request& of, result<opened_blocks> got) {
+    if (!got) {
+        for (const auto& each : of.holes) land(each, got.error());
+        return;
+    }
+    auto plain = from_network(of.whole, std::move(*got));
+    if (of.holes.size() == 1) return land(of.whole, std::move(plain));
+    const std::uint64_t size = of.whole.segment->block_size;
+    for (const auto& each : of.holes) {
+        const auto from = byte_view(plain).subspan((each.first - of.whole.first) * size);
+        land(each, to_bytes(from.first(std::min<std::uint64_t>(from.size(), each.count * size))));
+    }
 }
 
 // Lands what was there, and lists what was not.
@@ -520,9 +549,7 @@ std::vector<run> block_fetch::from_slow(const run& of, std::vector<stored> parts
         land(part_of(of, each.first, each.count), std::move(each.plain));
     }
     if (const auto end = of.first + of.count; at < end) rest.push_back(part_of(missing, at, end - at));
-    if (rest.size() <= holes_max) return rest;
-    const auto begin = rest.front().first, end = rest.back().first + rest.back().count;
-    return {part_of(missing, begin, end - begin)};
+    return rest;
 }
 
 // What came over the network, its slow tier keeps, whoever asked for it.

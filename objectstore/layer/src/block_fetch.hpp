@@ -50,6 +50,10 @@ private:
         std::uint64_t first = 0, count = 0;
         bytes plain;
     };
+    struct request {
+        run whole;
+        std::vector<run> holes;  // of it, to be landed
+    };
     struct slow_lookup;
     struct waiting_for;
     struct unfinished;
@@ -83,6 +87,8 @@ private:
     net::awaitable<void> bring_from_slow(cache::sealed_cache* slow, run what);
     [[nodiscard]] bytes from_network(const run& of, opened_blocks got);
     [[nodiscard]] std::vector<run> from_slow(const run& of, std::vector<stored> parts);
+    static std::vector<request> requests_for(const std::vector<run>& holes);
+    void land_holes(const request& of, result<opened_blocks> got);
     [[nodiscard]] bool stays_in_memory(bool of_stream, bool in_part) const;
     void keep_in_memory(const cache::block_key& key, const plain_block& what);
     void land(const run& of, result<bytes> got);  // plain, of all its blocks
