@@ -71,6 +71,10 @@ struct with_disk {
         by->blocks.put_behind(std::move(*made));
     }
     std::uint64_t requests() { return stored::counted(*by, "cess_layer_fragment_reads_total"); }
+    void leave_to_disk(const stored& s) {  // what was read so far
+        disk->flush();
+        by->blocks.memory().forget(s.record.id);
+    }
     faulty_disk files;
     system_random random;
     std::unique_ptr<layer_house::owner> by;
@@ -143,8 +147,7 @@ TEST_CASE("what the disk gives back wrong is asked of the miners") {
     stored s;
     with_disk reader(s);
     CHECK(s.reads_right(*reader.by, 0, 64 * KiB));
-    reader.disk->flush();
-    reader.by->blocks.memory().forget(s.record.id);
+    reader.leave_to_disk(s);
     for (std::uint64_t at = 100; at < 64 * KiB; at += 1000) REQUIRE(reader.files.flip("/cache/blocks", at));
     const auto requests = reader.requests();
     CHECK(s.reads_right(*reader.by, 0, 64 * KiB));
@@ -155,14 +158,12 @@ TEST_CASE("of a run on the disk, only the block that is wrong is asked of the mi
     stored s;
     with_disk reader(s);
     CHECK(s.reads_right(*reader.by, 0, 64 * KiB));
-    reader.disk->flush();
-    reader.by->blocks.memory().forget(s.record.id);
+    reader.leave_to_disk(s);
     REQUIRE(reader.files.flip("/cache/blocks", 20'000));
     const auto read = stored::counted(*reader.by, "cess_layer_read_bytes_total");
     CHECK(s.reads_right(*reader.by, 0, 64 * KiB));
     CHECK(stored::counted(*reader.by, "cess_layer_read_bytes_total") == read + s.record.block_size);
-    reader.disk->flush();
-    reader.by->blocks.memory().forget(s.record.id);
+    reader.leave_to_disk(s);
     CHECK(s.reads_right(*reader.by, 0, 64 * KiB));  // it is there anew
     CHECK(stored::counted(*reader.by, "cess_layer_read_bytes_total") == read + s.record.block_size);
 }
@@ -172,8 +173,7 @@ TEST_CASE("a block that is wrong on the disk is replaced there, read alone as we
     with_disk reader(s);
     const auto size = s.record.block_size;
     const auto read = [&] {
-        reader.disk->flush();
-        reader.by->blocks.memory().forget(s.record.id);
+        reader.leave_to_disk(s);
         const auto before = stored::counted(*reader.by, "cess_layer_read_bytes_total");
         CHECK(s.reads_right(*reader.by, 0, size));
         return stored::counted(*reader.by, "cess_layer_read_bytes_total") - before;
@@ -190,8 +190,7 @@ TEST_CASE("what is on the disk is read though the run it is part of could not be
     with_disk reader(s);
     const auto size = s.record.block_size;
     CHECK(s.reads_right(*reader.by, size, size));  // not among those that are looked for in a run
-    reader.disk->flush();
-    reader.by->blocks.memory().forget(s.record.id);
+    reader.leave_to_disk(s);
     for (const auto& miner : s.record.holders) s.house.down(miner);
     s.read_ahead(*reader.by, 0, 64 * KiB, layer::stream_id{1});
     CHECK(s.reads_right(*reader.by, size, size));
@@ -202,8 +201,7 @@ TEST_CASE("of a run of which the disk has every other block, the rest is asked f
     with_disk reader(s);
     const std::uint64_t size = s.record.block_size;
     for (std::uint64_t i = 0; i < 64; i += 2) CHECK(s.reads_right(*reader.by, i * size, size));
-    reader.disk->flush();
-    reader.by->blocks.memory().forget(s.record.id);
+    reader.leave_to_disk(s);
     const auto requests = reader.requests();
     s.read_ahead(*reader.by, 0, 64 * size, layer::stream_id{1});
     CHECK(s.reads_right(*reader.by, 0, 64 * size));
@@ -214,8 +212,7 @@ TEST_CASE("what is on the disk is read ahead from there, and the rest from the m
     stored s;
     with_disk reader(s);
     CHECK(s.reads_right(*reader.by, 512 * KiB, 512 * KiB));
-    reader.disk->flush();
-    reader.by->blocks.memory().forget(s.record.id);
+    reader.leave_to_disk(s);
     const auto read = stored::counted(*reader.by, "cess_layer_read_bytes_total");
     s.read_ahead(*reader.by, 0, 2 * MiB, layer::stream_id{1});
     for (std::uint64_t at = 0; at < 2 * MiB; at += 128 * KiB) CHECK(s.reads_right(*reader.by, at, 128 * KiB));
