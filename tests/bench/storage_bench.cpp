@@ -103,10 +103,11 @@ void puts_and_gets(bench& b) {
     const auto put_all = [&](int from, int step) {
         for (int i = from; i < count; i += step) {
             const auto& s = segments[static_cast<std::size_t>(i)];
-            const auto handle = wire::decode<put_handle>(b.call(method::put_begin, wire::encode(put_request{b.volume.record.id, b.volume.term(), s.identity, 0}), {}).head).value();
+            const put_plan plan{b.volume.record.id, b.volume.term(), s.identity.geometry, s.identity.stored_length, 0};
+            const auto handle = wire::decode<put_handle>(b.call(method::put_begin, wire::encode(plan), {}).head).value();
             for (std::uint64_t at = 0; at < 8 * MiB; at += 1 * MiB)
                 (void)b.call(method::put_chunk, wire::encode(chunk_request{handle.handle, at}), to_bytes(byte_view(s.fragments[0]).subspan(at, 1 * MiB)));
-            (void)b.call(method::put_commit, wire::encode(handle), {});
+            (void)b.call(method::put_commit, wire::encode(put_end{handle.handle, s.identity}), {});
         }
     };
     const auto took = timed([&] {

@@ -91,6 +91,35 @@ TEST_CASE("puts that met a slow miner choose others for a while") {
     CHECK(asked->load() <= 8);  // of 16, each with three of four miners
 }
 
+TEST_CASE("a miner that stops in the middle of its fragment is replaced, and the fragment is whole at another") {
+    layer_house house;
+    opened on(house, layer_house::quick());
+    const auto content = noise(3, 9 * MiB + 777);  // five chunks of each fragment
+    const auto read_back = [&](const ledger::segment_record& segment) {
+        bytes out(content.size());
+        std::vector<layer::piece> pieces;
+        pieces.push_back({&segment, 0, out});
+        REQUIRE(on.owner->layer->read(house.keys(), pieces).has_value());
+        CHECK(out == content);
+        CHECK(on.owner->layer->verify(segment).empty());
+    };
+    const auto id = house.miner(0).id;
+    const auto asked = std::make_shared<std::atomic<unsigned>>(0);
+    const auto chunks = std::make_shared<std::atomic<unsigned>>(0);
+    house.set_fate(id, slow(asked, [chunks](net::method_id m) { return m == storage::method::put_chunk && ++*chunks > 2; }));
+    for (std::uint64_t number = 1; *asked == 0; ++number) {  // until it is among the three of four
+        REQUIRE(number <= 12);
+        const auto began = clock_type::now();
+        const auto segment = on.volume.holder->put_segment(house.keys(), house.spec(number), content);
+        CHECK(clock_type::now() - began < 8s);
+        REQUIRE(segment.has_value());
+        if (*asked == 0) continue;
+        CHECK(std::find(segment->holders.begin(), segment->holders.end(), id) == segment->holders.end());
+        house.set_fate(id, {});
+        read_back(*segment);
+    }
+}
+
 TEST_CASE("flushes do not wait for a slow journal member") {
     layer_house house;
     opened on(house, layer::deadlines());

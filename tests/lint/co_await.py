@@ -49,11 +49,19 @@ def lambda_capture(text, brace):
     return head[matching_open(head, len(head) - 1) + 1 : -1].strip()
 
 
+def opens_block(text, brace):
+    """Whether the brace begins statements rather than an initialiser."""
+    head = text[:brace].rstrip()
+    if not head or head[-1] in ");{}:" or lambda_capture(text, brace) is not None:
+        return True
+    return bool(re.search(r"\b(?:else|do|try|const|noexcept|override|final|mutable)$", head)) or bool(re.search(r"->[^;{}()=]*$", head))
+
+
 def start_of_expression(text, at):
     i = at - 1
     while i >= 0:
         c = text[i]
-        if c == ";" or c == "{":
+        if c == ";" or c == "{" and opens_block(text, i):
             return i + 1
         if c == "}":
             after = text[i + 1 :].lstrip()[:1]
@@ -115,6 +123,8 @@ BAD = [
     "if (auto r = co_await f(error{1}); !r) { a(); }",
     "auto y = g({1}, co_await f());",
     "co_await f(1, [&](int a) mutable -> int { return a; });",
+    "auto a = 1; facts all{a, co_await b, c};",
+    "work(facts{a, co_await b});",
 ]
 GOOD = [
     "co_await f([](int a) { return a; });",

@@ -55,14 +55,14 @@ struct promise {
             if (bed.ask<empty_reply>(owner(), method::put, what, s.fragments[0])) stored.push_back(s);
             return;
         }
-        const auto handle = bed.ask<put_handle>(owner(), method::put_begin, what);
+        const auto handle = bed.ask<put_handle>(owner(), method::put_begin, plan_of(what));
         if (!handle) return;
         const auto& data = s.fragments[0];
         for (std::uint64_t at = 0; at < data.size(); at += leaf_size) {
             const auto part = byte_view(data).subspan(static_cast<std::size_t>(at), std::min<std::size_t>(leaf_size, data.size() - static_cast<std::size_t>(at)));
             (void)bed.ask<empty_reply>(owner(), method::put_chunk, chunk_request{handle->first.handle, at}, to_bytes(part));
         }
-        if (bed.ask<empty_reply>(owner(), method::put_commit, handle->first)) stored.push_back(s);
+        if (bed.ask<empty_reply>(owner(), method::put_commit, put_end{handle->first.handle, s.identity})) stored.push_back(s);
     }
     void append(std::size_t size_max = 20 * KiB) {
         const auto first = appended;  // what was not acknowledged goes again

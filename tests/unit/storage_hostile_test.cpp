@@ -38,9 +38,9 @@ struct target {
             probe_of(method::hello, wire::encode(hello_request{book.trust().network()}), {}),
             probe_of(method::present, wire::encode(present_request{volume.proof()}), {}),
             probe_of(method::put, wire::encode(other_put), other.fragments[1]),
-            probe_of(method::put_begin, wire::encode(other_put), {}),
+            probe_of(method::put_begin, wire::encode(plan_of(other_put)), {}),
             probe_of(method::put_chunk, wire::encode(chunk_request{1, 0}), bytes(100, std::byte{1})),
-            probe_of(method::put_commit, wire::encode(put_handle{1}), {}),
+            probe_of(method::put_commit, wire::encode(put_end{1, other.identity}), {}),
             probe_of(method::get, wire::encode(get), {}),
             probe_of(method::get_ranges, wire::encode(ranges), {}),
             probe_of(method::verify, wire::encode(ref), {}),
@@ -140,7 +140,7 @@ TEST_CASE("huge counts and lengths cost nothing") {
     CHECK(t.bed.ask_raw(owner, method::get_ranges, many.view(), {}).failure == errc::protocol);
     const journal_read_request read{t.writer.name, {~std::uint64_t{0}}, 0xffffffff};
     CHECK(t.bed.ask_raw(owner, method::journal_read, wire::encode(read), {}).failure == errc::out_of_range);
-    const auto handle = t.bed.ask<put_handle>(owner, method::put_begin, put_request{t.volume.record.id, t.volume.term(), make_segment(t.random, 70000, {1, 1}).identity, 0});
+    const auto handle = t.bed.ask<put_handle>(owner, method::put_begin, put_plan{t.volume.record.id, t.volume.term(), {1, 1}, 70000, 0});
     REQUIRE(handle.has_value());
     CHECK(t.bed.ask_raw(owner, method::put_chunk, wire::encode(chunk_request{handle->first.handle, ~std::uint64_t{0} - 0xffff}), bytes(leaf_size)).failure == errc::out_of_range);
     CHECK(t.bed.ask_raw(owner, method::put_chunk, wire::encode(chunk_request{handle->first.handle, 0}), {}).failure == errc::out_of_range);

@@ -23,6 +23,18 @@ struct fixture {
         writer = {volume.journal(), {}, {}};
     }
     put_request request(const sample_segment& s, std::uint8_t index) const { return {volume.record.id, volume.term(), s.identity, index}; }
+    result<std::uint64_t> begin(const sample_segment& s, std::uint8_t index) {
+        TRY(const auto begun, bed.ask<put_handle>(volume.owner(volume.term()), method::put_begin, plan_of(request(s, index))));
+        return begun.first.handle;
+    }
+    result<void> chunk(std::uint64_t handle, std::uint64_t at, byte_view data) {
+        CHECK_OK(bed.ask<empty_reply>(volume.owner(volume.term()), method::put_chunk, chunk_request{handle, at}, to_bytes(data)));
+        return {};
+    }
+    result<void> commit(std::uint64_t handle, const segment_identity& named) {
+        CHECK_OK(bed.ask<empty_reply>(volume.owner(volume.term()), method::put_commit, put_end{handle, named}));
+        return {};
+    }
     result<void> put(const sample_segment& s, std::uint8_t index) {
         CHECK_OK(bed.ask<empty_reply>(volume.owner(volume.term()), method::put, request(s, index), s.fragments[index]));
         return {};
@@ -111,7 +123,7 @@ TEST_CASE("a request of another release is refused by its version, and says so")
     old.front() = std::byte{1};
     const auto greeted = f.bed.ask_raw({}, method::hello, old, {}).failure;
     CHECK(greeted == errc::unsupported);
-    CHECK(greeted.what.find("has version 1, and this miner's is 2: client and miners must be of the same release") != std::string::npos);
+    CHECK(greeted.what.find("has version 1, and this miner's is 3: client and miners must be of the same release") != std::string::npos);
     old = wire::encode(f.request(s, 0));
     old.front() = std::byte{1};
     CHECK(f.bed.ask_raw(owner, method::put, old, s.fragments[0]).failure == errc::unsupported);
@@ -141,23 +153,62 @@ TEST_CASE("ranges that are asked for together are answered in order, each with i
 TEST_CASE("a fragment comes in chunks in any order and is there only once it is whole") {
     fixture f;
     const auto s = make_segment(f.random, 400 * KiB + 10);
-    const auto owner = f.volume.owner(f.volume.term());
-    const auto handle = f.bed.ask<put_handle>(owner, method::put_begin, f.request(s, 0))->first;
+    const auto handle = f.begin(s, 0).value();
     const auto& data = s.fragments[0];
-    const auto chunk = [&](std::uint64_t at, std::size_t size) {
-        const chunk_request where{handle.handle, at};
-        return f.bed.ask<empty_reply>(owner, method::put_chunk, where, to_bytes(byte_view(data).subspan(static_cast<std::size_t>(at), size)));
-    };
+    const auto chunk = [&](std::uint64_t at, std::size_t size) { return f.chunk(handle, at, byte_view(data).subspan(static_cast<std::size_t>(at), size)); };
     REQUIRE(chunk(2 * leaf_size, data.size() - 2 * leaf_size));
     CHECK(f.get(s, 0).error() == errc::not_found);
     CHECK(chunk(100, 50).error() == errc::invalid);
     CHECK(chunk(0, 100).error() == errc::invalid);
-    CHECK(f.bed.ask<empty_reply>(f.bed.how.self, method::put_chunk, chunk_request{handle.handle, 0}, bytes(leaf_size)).error() == errc::not_found);
+    CHECK(f.bed.ask<empty_reply>(f.bed.how.self, method::put_chunk, chunk_request{handle, 0}, bytes(leaf_size)).error() == errc::not_found);
     REQUIRE(chunk(0, 2 * leaf_size));
-    REQUIRE(f.bed.ask<empty_reply>(owner, method::put_commit, handle));
+    REQUIRE(f.commit(handle, s.identity));
     CHECK(equal(f.get(s, 0).value(), data));
-    CHECK(f.bed.ask<empty_reply>(owner, method::put_commit, handle).error() == errc::not_found);
-    CHECK(f.bed.ask<put_handle>(owner, method::put_begin, f.request(s, 0))->first.handle == 0);
+    CHECK(f.commit(handle, s.identity).error() == errc::not_found);
+}
+
+TEST_CASE("a fragment that came in chunks twice is there once") {
+    fixture f;
+    const auto s = make_segment(f.random, 200 * KiB);
+    std::vector<std::uint64_t> handles;
+    for (int i = 0; i < 2; ++i) {
+        handles.push_back(f.begin(s, 1).value());
+        REQUIRE(f.chunk(handles.back(), 0, s.fragments[1]));
+    }
+    REQUIRE(f.commit(handles[0], s.identity));
+    const auto once = f.bed.miner->status();
+    REQUIRE(f.commit(handles[1], s.identity));
+    CHECK(f.bed.miner->status().fragments == 1);
+    CHECK(f.bed.miner->status().used < once.used);  // the second upload's room
+    CHECK(equal(f.get(s, 1).value(), s.fragments[1]));
+}
+
+TEST_CASE("chunks are committed under the name of what was begun, or not at all") {
+    fixture f;
+    const auto before = f.bed.miner->status().used;
+    const auto s = make_segment(f.random, 200 * KiB), other = make_segment(f.random, 200 * KiB);
+    const auto commit = [&](const segment_identity& named, errc why) {
+        const auto handle = f.begin(s, 0).value();
+        REQUIRE(f.chunk(handle, 0, s.fragments[0]));
+        CHECK(f.commit(handle, named).error() == why);
+        CHECK(f.commit(handle, s.identity).error() == errc::not_found);
+    };
+    commit(other.identity, errc::corrupt);
+    auto bad = s.identity;
+    bad.roots.pop_back();
+    commit(bad, errc::invalid);
+    bad = s.identity;
+    ++bad.stored_length;
+    commit(bad, errc::invalid);
+    bad = s.identity;
+    ++bad.geometry.m;
+    bad.roots.push_back(bad.roots.back());
+    commit(bad, errc::invalid);
+    const auto handle = f.begin(s, 0).value();
+    REQUIRE(f.chunk(handle, 0, byte_view(s.fragments[0]).first(leaf_size)));
+    CHECK(f.commit(handle, s.identity).error() == errc::invalid);  // not whole
+    CHECK(f.bed.miner->status().used == before);
+    CHECK(f.bed.miner->status().fragments == 0);
 }
 
 TEST_CASE("bytes that do not match the segment's identity are refused and leave nothing") {
@@ -178,7 +229,7 @@ TEST_CASE("bytes that do not match the segment's identity are refused and leave 
     CHECK(f.put(bad, 0).error() == errc::invalid);
     bad = s;
     bad.identity.stored_length = ~std::uint64_t{0};
-    CHECK(f.bed.ask<put_handle>(f.volume.owner(f.volume.term()), method::put_begin, f.request(bad, 0)).error() == errc::too_large);
+    CHECK(f.begin(bad, 0).error() == errc::too_large);
     CHECK(f.bed.miner->status().used == before);
     CHECK(f.bed.miner->status().fragments == 0);
 }
@@ -279,13 +330,12 @@ TEST_CASE("unfinished uploads are bounded, belong to their caller, and expire") 
     fixture f;
     f.bed.how.limits.uploads_per_caller_max = 3;
     f.reopen();
-    const auto owner = f.volume.owner(f.volume.term());
     const auto before = f.bed.miner->status().used;
-    for (int i = 0; i < 3; ++i) REQUIRE(f.bed.ask<put_handle>(owner, method::put_begin, f.request(make_segment(f.random, 100 * KiB), 0)));
+    for (int i = 0; i < 3; ++i) REQUIRE(f.begin(make_segment(f.random, 100 * KiB), 0));
     const auto s = make_segment(f.random, 100 * KiB);
-    CHECK(f.bed.ask<put_handle>(owner, method::put_begin, f.request(s, 0)).error() == errc::exhausted);
+    CHECK(f.begin(s, 0).error() == errc::exhausted);
     f.bed.world.advance(std::chrono::minutes(5));
-    CHECK(f.bed.ask<put_handle>(owner, method::put_begin, f.request(s, 0)));
+    CHECK(f.begin(s, 0));
     f.reopen();
     CHECK(f.bed.miner->status().used == before);
 }

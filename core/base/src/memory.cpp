@@ -8,7 +8,7 @@
 namespace cess {
 namespace {
 
-constexpr std::size_t large = 4 * MiB;
+constexpr std::size_t large = 1 * MiB;
 constexpr std::size_t huge_page = 2 * MiB;
 
 }  // namespace

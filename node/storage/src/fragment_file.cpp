@@ -32,13 +32,18 @@ result<bytes> read_exactly(os::file& from, std::uint64_t offset, std::uint64_t s
 
 }  // namespace
 
-result<void> check_identity(const segment_identity& identity, unsigned index, std::uint64_t fragment_size_max) {
-    const auto [k, m] = identity.geometry;
+result<void> check_shape(const ledger::shape& geometry, std::uint64_t stored_length, unsigned index, std::uint64_t fragment_size_max) {
+    const auto [k, m] = geometry;
     if (k < 1 || k > 32 || m > 16) return error(errc::invalid, "segment geometry out of bounds");
-    if (identity.roots.size() != std::size_t{k} + m) return error(errc::invalid, "segment identity has the wrong number of roots");
-    if (index >= identity.roots.size()) return error(errc::invalid, "fragment index outside the geometry");
-    if (identity.stored_length == 0) return error(errc::invalid, "segment is empty");
-    if (fragment_length(identity) > fragment_size_max) return error(errc::too_large, "fragment is larger than " + format_size(fragment_size_max));
+    if (index >= unsigned{k} + m) return error(errc::invalid, "fragment index outside the geometry");
+    if (stored_length == 0) return error(errc::invalid, "segment is empty");
+    if (fragment_length(geometry, stored_length) > fragment_size_max) return error(errc::too_large, "fragment is larger than " + format_size(fragment_size_max));
+    return {};
+}
+
+result<void> check_identity(const segment_identity& identity, unsigned index, std::uint64_t fragment_size_max) {
+    CHECK_OK(check_shape(identity.geometry, identity.stored_length, index, fragment_size_max));
+    if (identity.roots.size() != std::size_t{identity.geometry.k} + identity.geometry.m) return error(errc::invalid, "segment identity has the wrong number of roots");
     return {};
 }
 

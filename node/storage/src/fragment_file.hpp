@@ -25,6 +25,8 @@ struct fragment_header {
 
 // Everything about an identity that a stranger can get wrong.
 result<void> check_identity(const segment_identity& identity, unsigned index, std::uint64_t fragment_size_max);
+// The same of what is known before there are roots.
+result<void> check_shape(const ledger::shape& geometry, std::uint64_t stored_length, unsigned index, std::uint64_t fragment_size_max);
 // Bytes of the file of a fragment of this length, and back; nothing if no fragment makes such a file.
 [[nodiscard]] std::uint64_t fragment_file_size(std::uint64_t length) noexcept;
 [[nodiscard]] std::optional<std::uint64_t> fragment_length_of_file(std::uint64_t size) noexcept;

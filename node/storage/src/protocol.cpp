@@ -54,9 +54,19 @@ hash256 merkle_root(const std::vector<hash256>& leaves) {
     return level.front();
 }
 
-std::uint64_t fragment_length(const segment_identity& identity) noexcept {
-    const std::uint64_t k = std::max<std::uint64_t>(identity.geometry.k, 1);
-    return identity.stored_length / k + (identity.stored_length % k != 0 ? 1 : 0);
+std::uint64_t fragment_length(const ledger::shape& geometry, std::uint64_t stored_length) noexcept {
+    const std::uint64_t k = std::max<std::uint64_t>(geometry.k, 1);
+    return stored_length / k + (stored_length % k != 0 ? 1 : 0);
+}
+
+put_plan plan_of(const put_request& what) {
+    put_plan out;
+    out.volume = what.volume;
+    out.term = what.term;
+    out.geometry = what.identity.geometry;
+    out.stored_length = what.identity.stored_length;
+    out.index = what.index;
+    return out;
 }
 
 hash256 chain_hash(const journal_ref& journal, entry_index index, const hash256& previous, byte_view payload) {

@@ -52,7 +52,7 @@ result<net::reply> put(store& on, const node_id& from, const put_request& what, 
     return done(on.incoming.put(what, body, lease.reservation));
 }
 
-result<net::reply> put_begin(store& on, const node_id& from, const put_request& what, byte_view) {
+result<net::reply> put_begin(store& on, const node_id& from, const put_plan& what, byte_view) {
     TRY(const auto lease, on.leases.writer(from, what.volume, what.term));
     TRY(const auto handle, on.incoming.begin(from, what, lease.reservation, on.on.world.now(), on.on.world.random()));
     return encoded(put_handle{handle});
@@ -62,12 +62,10 @@ result<net::reply> put_chunk(store& on, const node_id& from, const chunk_request
     return done(on.incoming.chunk(from, what, body, on.on.world.now()));
 }
 
-result<net::reply> put_commit(store& on, const node_id& from, const put_handle& what, byte_view) {
-    if (what.handle != 0) {
-        TRY(const auto tag, on.incoming.tag_of(from, what.handle));
-        CHECK_OK(on.leases.writer(from, tag.volume, tag.term));
-    }
-    return done(on.incoming.commit(from, what.handle));
+result<net::reply> put_commit(store& on, const node_id& from, const put_end& what, byte_view) {
+    TRY(const auto tag, on.incoming.tag_of(from, what.handle));
+    TRY(const auto lease, on.leases.writer(from, tag.volume, tag.term));
+    return done(on.incoming.commit(from, what, lease.reservation));
 }
 
 result<net::reply> get(store& on, const node_id&, const get_request& what, byte_view) {

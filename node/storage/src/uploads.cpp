@@ -8,8 +8,8 @@ namespace cess::storage {
 
 // Its file is removed when it dies unpublished.
 struct uploads::upload {
-    upload(os::file_system& disk, std::string file_path, const put_request& request)
-        : on(disk), path(std::move(file_path)), what(request), length(fragment_length(request.identity)),
+    upload(os::file_system& disk, std::string file_path, const put_plan& plan)
+        : on(disk), path(std::move(file_path)), what(plan), length(fragment_length(plan.geometry, plan.stored_length)),
           leaves(static_cast<std::size_t>((length + leaf_size - 1) / leaf_size)), filled(leaves.size(), false) {}
     upload(const upload&) = delete;
     upload& operator=(const upload&) = delete;
@@ -18,11 +18,10 @@ struct uploads::upload {
         if (named || !created) return;
         if (auto gone = on.remove(path); !gone) log::warn("storage", "unfinished upload stays until the next start: {}", gone.error().message());
     }
-    [[nodiscard]] fragment_ref fragment() const { return {id_of(what.identity), what.index}; }
 
     os::file_system& on;
     const std::string path;
-    const put_request what;
+    const put_plan what;
     const std::uint64_t length;
     std::mutex mutex;  // guards what follows
     std::unique_ptr<os::file> out;
@@ -39,9 +38,9 @@ struct uploads::upload {
     net::time_point touched;
 };
 
-result<uploads::upload_ptr> uploads::create(const put_request& what, std::uint64_t reservation) {
+result<uploads::upload_ptr> uploads::create(const put_plan& what, std::uint64_t reservation) {
     const fragment_tag tag{what.volume, what.term};
-    const auto length = fragment_length(what.identity);
+    const auto length = fragment_length(what.geometry, what.stored_length);
     TRY(auto reserved, m_into.reserve(tag, length, reservation));
     TRY(auto claim, m_space.claim(fragment_file_size(length)));
     std::string path;
@@ -58,11 +57,12 @@ result<uploads::upload_ptr> uploads::create(const put_request& what, std::uint64
 }
 
 // REQUIRES: u.mutex
-result<void> uploads::finish(upload& u) {
+result<void> uploads::finish(upload& u, const segment_identity& named) {
     if (std::find(u.filled.begin(), u.filled.end(), false) != u.filled.end()) return error(errc::invalid, "the fragment is not complete");
-    if (merkle_root(u.leaves) != u.what.identity.roots[u.what.index]) return error(errc::corrupt, "the fragment does not match the segment's root");
+    if (merkle_root(u.leaves) != named.roots[u.what.index]) return error(errc::corrupt, "the fragment does not match the segment's root");
+    const fragment_ref fragment{id_of(named), u.what.index};
     fragment_header header;
-    header.identity = u.what.identity;
+    header.identity = named;
     header.index = u.what.index;
     header.tag = {u.what.volume, u.what.term};
     TRY(const auto front, encode_header(header));
@@ -72,10 +72,19 @@ result<void> uploads::finish(upload& u) {
     CHECK_OK(u.out->write_at(0, front));
     CHECK_OK(u.out->sync());
     u.out.reset();
-    auto published = m_into.publish(u.fragment(), header.tag, {u.path, u.length, std::move(u.claim), std::move(u.reserved)});
+    auto published = m_into.publish(fragment, header.tag, {u.path, u.length, std::move(u.claim), std::move(u.reserved)});
     // After the rename the name in tmp is nobody's; before it, the destructor removes it.
     u.named = !m_disk.exists(u.path);
     return published;
+}
+
+// REQUIRES: u.mutex
+result<void> uploads::finish_begun(upload& u, const segment_identity& named, std::uint64_t reservation) {
+    CHECK_OK(check_identity(named, u.what.index, m_limits.fragment_size_max));
+    if (named.geometry != u.what.geometry || named.stored_length != u.what.stored_length) return error(errc::invalid, "the fragment is not of the segment that was begun");
+    // Here already, from another upload or an older term: this one's bytes are reserved until it dies, and not twice.
+    TRY(const bool here, m_into.adopt({id_of(named), u.what.index}, {u.what.volume, u.what.term}, reservation + std::min(u.length, ~reservation)));
+    return here ? result<void>() : finish(u, named);
 }
 
 result<void> uploads::put(const put_request& what, byte_view data, std::uint64_t reservation) {
@@ -85,12 +94,12 @@ result<void> uploads::put(const put_request& what, byte_view data, std::uint64_t
     if (here) return {};
     auto leaves = leaf_hashes(data);
     if (merkle_root(leaves) != what.identity.roots[what.index]) return error(errc::corrupt, "the fragment does not match the segment's root");
-    TRY(const auto made, create(what, reservation));
+    TRY(const auto made, create(plan_of(what), reservation));
     const std::lock_guard lock(made->mutex);
     CHECK_OK(made->out->write_at(fragment_data_at, data));
     made->leaves = std::move(leaves);
     made->filled.assign(made->leaves.size(), true);
-    return finish(*made);
+    return finish(*made, what.identity);
 }
 
 // REQUIRES: m_mutex
@@ -102,12 +111,10 @@ result<void> uploads::admit(const node_id& from, std::uint64_t length) {
     return {};
 }
 
-result<std::uint64_t> uploads::begin(const node_id& from, const put_request& what, std::uint64_t reservation, net::time_point now, random_source& random) {
-    CHECK_OK(check_identity(what.identity, what.index, m_limits.fragment_size_max));
+result<std::uint64_t> uploads::begin(const node_id& from, const put_plan& what, std::uint64_t reservation, net::time_point now, random_source& random) {
+    CHECK_OK(check_shape(what.geometry, what.stored_length, what.index, m_limits.fragment_size_max));
     expire(now);
-    TRY(const bool here, m_into.adopt({id_of(what.identity), what.index}, {what.volume, what.term}, reservation));
-    if (here) return std::uint64_t{0};
-    const auto length = fragment_length(what.identity);
+    const auto length = fragment_length(what.geometry, what.stored_length);
     {
         const std::lock_guard lock(m_mutex);
         CHECK_OK(admit(from, length));
@@ -138,7 +145,6 @@ result<fragment_tag> uploads::tag_of(const node_id& from, std::uint64_t handle) 
 }
 
 result<void> uploads::chunk(const node_id& from, const chunk_request& where, byte_view data, net::time_point now) {
-    if (where.handle == 0) return {};  // what is here already
     TRY(const auto u, find(from, where.handle));
     if (where.offset % leaf_size != 0) return error(errc::invalid, "a chunk starts at a multiple of 64 KiB");
     if (data.empty() || where.offset > u->length || data.size() > u->length - where.offset) return error(errc::out_of_range, "the chunk lies outside the fragment");
@@ -161,14 +167,13 @@ result<void> uploads::chunk(const node_id& from, const chunk_request& where, byt
     return {};
 }
 
-result<void> uploads::commit(const node_id& from, std::uint64_t handle) {
-    if (handle == 0) return {};  // what is here already: begin() found it durable
-    TRY(const auto u, find(from, handle));
+result<void> uploads::commit(const node_id& from, const put_end& what, std::uint64_t reservation) {
+    TRY(const auto u, find(from, what.handle));
     const std::lock_guard lock(u->mutex);
     if (u->closed) return error(errc::not_found, "the upload is finished");
     u->closed = true;
-    auto done = finish(*u);
-    drop(handle);
+    auto done = finish_begun(*u, what.identity, reservation);
+    drop(what.handle);
     return done;
 }
 

@@ -20,11 +20,11 @@ public:
 
     // A fragment that came whole.
     result<void> put(const put_request& what, byte_view data, std::uint64_t reservation);
-    // Handle of a new upload; 0 if the fragment is here already and nothing need be sent.
-    result<std::uint64_t> begin(const node_id& from, const put_request& what, std::uint64_t reservation, net::time_point now, random_source& random);
+    // Handle of a new upload.
+    result<std::uint64_t> begin(const node_id& from, const put_plan& what, std::uint64_t reservation, net::time_point now, random_source& random);
     result<void> chunk(const node_id& from, const chunk_request& where, byte_view data, net::time_point now);
     // Whole, equal to its root, synced and named; or the reason, and the upload is gone.
-    result<void> commit(const node_id& from, std::uint64_t handle);
+    result<void> commit(const node_id& from, const put_end& what, std::uint64_t reservation);
     // The term under which an upload was begun, to be judged again before it is finished.
     [[nodiscard]] result<fragment_tag> tag_of(const node_id& from, std::uint64_t handle) const;
     // Drops what has lain idle too long.
@@ -34,8 +34,9 @@ public:
 private:
     struct upload;
     using upload_ptr = std::shared_ptr<upload>;
-    result<upload_ptr> create(const put_request& what, std::uint64_t reservation);
-    result<void> finish(upload& u);
+    result<upload_ptr> create(const put_plan& what, std::uint64_t reservation);
+    result<void> finish(upload& u, const segment_identity& named);
+    result<void> finish_begun(upload& u, const segment_identity& named, std::uint64_t reservation);
     [[nodiscard]] result<upload_ptr> find(const node_id& from, std::uint64_t handle) const;
     result<void> admit(const node_id& from, std::uint64_t length);
     void drop(std::uint64_t handle);

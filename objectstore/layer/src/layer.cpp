@@ -92,7 +92,7 @@ result<layer::ownership> layer_impl::take(const chain::account& who, volume_id v
 
 layer_core::layer_core(dependencies with)
     : on(std::move(with)), directory(on.world, on.ledger), readers(on.world, on.network, directory), where(on.world, on.ledger, on.limits),
-      workers(std::max(1u, on.worker_threads), 65536),
+      workers(std::max(1u, on.worker_threads), 65536), encoders(std::max(1u, on.worker_threads)),
       count{on.count.make_counter("cess_layer_fragment_reads_total", "Ranges asked of storage miners"),
             on.count.make_counter("cess_layer_hedged_reads_total", "Ranges asked of others because a miner was slow"),
             on.count.make_counter("cess_layer_decoded_reads_total", "Ranges decoded from other fragments"),

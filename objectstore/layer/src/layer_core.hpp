@@ -18,7 +18,8 @@ struct layer_core {
     miner_link readers;  // without a lease
     placement where;
     net::worker_pool workers;
-    std::shared_ptr<buffer_recycler> encodings = std::make_shared<buffer_recycler>(4);  // of two puts: fragments and parity
+    net::worker_pool encoders;  // apart, so that a read does not wait for a slice
+    std::shared_ptr<buffer_recycler> slices = std::make_shared<buffer_recycler>(12);
     segment_keys keys;
     read_counters count;
     hedge_budget hedging;

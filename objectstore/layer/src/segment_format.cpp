@@ -1,7 +1,5 @@
 #include "segment_format.hpp"
 
-#include <core/erasure/codec.hpp>
-
 #include <algorithm>
 
 namespace cess::layer {
@@ -60,97 +58,73 @@ result<void> block_cipher::open(std::uint64_t block, byte_view sealed, byte_span
 
 // ---- fragments -------------------------------------------------------------------------------------------
 
-encoded_segment::~encoded_segment() {
-    memory->give(std::move(data));
-    memory->give(std::move(parity));
+void sealed_stream::fill(block_cipher& cipher, byte_view content, byte_span out) {
+    while (!out.empty()) {
+        if (m_at >= m_layout.stored()) return std::fill(out.begin(), out.end(), std::byte{0});
+        const auto block = m_at / m_layout.sealed_block(), from = m_at - m_layout.sealed_offset(block);
+        const auto plain = content.subspan(m_layout.plain_offset(block), m_layout.plain_size(block));
+        const auto size = std::min<std::uint64_t>(out.size(), m_layout.sealed_size(block) - from);
+        if (size == m_layout.sealed_size(block)) {
+            cipher.seal(block, plain, out.first(size));
+        } else {
+            if (std::exchange(m_block, block) != block) {
+                m_sealed.resize(m_layout.sealed_size(block));
+                cipher.seal(block, plain, m_sealed);
+            }
+            std::memcpy(out.data(), m_sealed.data() + from, size);
+        }
+        m_at += size;
+        out = out.subspan(size);
+    }
 }
 
-byte_view encoded_segment::fragment(unsigned index) const noexcept {
-    const auto size = layout.fragment();
-    if (layout.geometry.k == 1) return byte_view(data).first(size);
-    if (index < layout.geometry.k) return byte_view(data).subspan(index * size, size);
-    return byte_view(parity).subspan((index - layout.geometry.k) * size, size);
-}
-
-namespace {
-
-// Passes over all fragments side by side, a leaf of each at a time: what was sealed is coded and hashed while the
-// processor has it in its cache, and the parity while it is there as well.
-class encoder {
-public:
-    encoder(encoded_segment& out, block_cipher cipher, byte_view content, std::shared_ptr<const erasure::codec> code)
-        : m_out(out), m_layout(out.layout), m_cipher(std::move(cipher)), m_content(content), m_code(std::move(code)),
-          m_distinct(m_layout.geometry.k + (m_code ? m_layout.geometry.m : 0U)), m_leaves(m_distinct) {
-        for (unsigned i = 0; i <= m_layout.geometry.k; ++i) m_first.push_back(first_block(i));
-        m_next = m_first;
-    }
-
-    void run() {
-        const auto size = m_layout.fragment();
-        for (std::uint64_t at = 0; at < size; at += storage::leaf_size) pass(at, std::min<std::uint64_t>(storage::leaf_size, size - at));
-        auto& named = m_out.identity;
-        named.geometry = m_layout.geometry;
-        named.stored_length = m_layout.stored();
-        for (const auto& leaves : m_leaves) named.roots.push_back(storage::merkle_root(leaves));
-        named.roots.resize(m_layout.fragments(), named.roots.front());  // copies
-    }
-
-private:
-    // The block that holds the first byte of data fragment i; the end of all for i = k.
-    [[nodiscard]] std::uint64_t first_block(unsigned i) const noexcept {
-        return i == m_layout.geometry.k ? m_layout.blocks() : std::min(i * m_layout.fragment() / m_layout.sealed_block(), m_layout.blocks());
-    }
-
-    void pass(std::uint64_t at, std::uint64_t size) {
-        // A block that begins in one fragment and ends in the next is the first of the next: the first pass seals it.
-        for (unsigned i = 0; i < m_layout.geometry.k; ++i) seal(i, i * m_layout.fragment() + at + size);
-        if (m_code) code(at, size);
-        for (unsigned i = 0; i < m_distinct; ++i) m_leaves[i].push_back(storage::leaf_hash(m_out.fragment(i).subspan(at, size)));
-    }
-    void seal(unsigned fragment, std::uint64_t sealed_end) {
-        for (auto& block = m_next[fragment]; block < m_first[fragment + 1] && m_layout.sealed_offset(block) < sealed_end; ++block)
-            m_cipher.seal(block, m_content.subspan(m_layout.plain_offset(block), m_layout.plain_size(block)),
-                          byte_span(m_out.data).subspan(m_layout.sealed_offset(block), m_layout.sealed_size(block)));
-    }
-    void code(std::uint64_t at, std::uint64_t size) {
-        m_data.clear();
-        m_parity.clear();
-        for (unsigned i = 0; i < m_layout.geometry.k; ++i) m_data.push_back(m_out.fragment(i).subspan(at, size));
-        for (unsigned i = 0; i < m_layout.geometry.m; ++i) m_parity.push_back(byte_span(m_out.parity).subspan(i * m_layout.fragment() + at, size));
-        m_code->encode(m_data, m_parity);
-    }
-
-    encoded_segment& m_out;
-    const segment_layout& m_layout;
-    block_cipher m_cipher;
-    const byte_view m_content;
-    const std::shared_ptr<const erasure::codec> m_code;  // none: no parity
-    const unsigned m_distinct;                           // fragments; copies are one
-    std::vector<std::vector<hash256>> m_leaves;
-    std::vector<std::uint64_t> m_first, m_next;  // blocks, by data fragment
-    std::vector<byte_view> m_data;
-    std::vector<byte_span> m_parity;
-};
-
-}  // namespace
-
-result<std::shared_ptr<encoded_segment>> encode_segment(const segment_layout& layout, const crypto::secret_key& key, const volume_id& lineage,
-                                                        segment_number number, byte_view content, std::shared_ptr<buffer_recycler> memory) {
-    auto out = std::make_shared<encoded_segment>(std::move(memory));
-    out->layout = layout;
-    const auto size = layout.fragment();
-    const unsigned k = layout.geometry.k, m = layout.geometry.m;
-    out->data = out->memory->take(size * k);
-    std::fill(out->data.begin() + static_cast<std::ptrdiff_t>(layout.stored()), out->data.end(), std::byte{0});
+result<std::unique_ptr<segment_encoder>> segment_encoder::make(const segment_layout& layout, const crypto::secret_key& key, const volume_id& lineage,
+                                                               segment_number number, byte_view content) {
     std::shared_ptr<const erasure::codec> code;
-    if (k > 1 && m > 0) {
+    if (layout.geometry.k > 1 && layout.geometry.m > 0) {
         erasure::geometry shape;
         shape.k = layout.geometry.k;
         shape.m = layout.geometry.m;
         TRY(code, erasure::codec::make(shape));
-        out->parity = out->memory->take(size * m);
     }
-    encoder(*out, block_cipher(key, lineage, number), content, std::move(code)).run();
+    return std::unique_ptr<segment_encoder>(new segment_encoder(layout, block_cipher(key, lineage, number), content, std::move(code)));
+}
+
+segment_encoder::segment_encoder(const segment_layout& layout, block_cipher cipher, byte_view content, std::shared_ptr<const erasure::codec> code)
+    : m_layout(layout), m_cipher(std::move(cipher)), m_content(content), m_code(std::move(code)),
+      m_leaves(m_layout.geometry.k + (m_code ? m_layout.geometry.m : 0U)) {
+    for (unsigned i = 0; i < m_layout.geometry.k; ++i) m_sealed.emplace_back(m_layout, i * m_layout.fragment());
+}
+
+std::shared_ptr<const encoded_slice> segment_encoder::next(std::uint64_t size, std::shared_ptr<buffer_recycler> memory) {
+    size = std::min(size, m_layout.fragment() - m_next);
+    auto out = std::make_shared<encoded_slice>(std::move(memory), static_cast<unsigned>(m_leaves.size()), m_next, size);
+    for (std::uint64_t at = 0; at < size; at += storage::leaf_size) pass(*out, at, std::min<std::uint64_t>(storage::leaf_size, size - at));
+    m_next += size;
+    return out;
+}
+
+// A leaf of each fragment: what was sealed is coded and hashed while the processor has it in its cache.
+void segment_encoder::pass(encoded_slice& out, std::uint64_t at, std::uint64_t size) {
+    const unsigned k = m_layout.geometry.k;
+    m_data.clear();
+    m_parity.clear();
+    for (unsigned i = 0; i < k; ++i) {
+        const auto data = out.fragment(i).subspan(at, size);
+        m_sealed[i].fill(m_cipher, m_content, data);
+        m_data.push_back(data);
+    }
+    for (unsigned i = k; i < m_leaves.size(); ++i) m_parity.push_back(out.fragment(i).subspan(at, size));
+    if (m_code) m_code->encode(m_data, m_parity);
+    for (unsigned i = 0; i < m_leaves.size(); ++i) m_leaves[i].push_back(storage::leaf_hash(std::as_const(out).fragment(i).subspan(at, size)));
+}
+
+storage::segment_identity segment_encoder::identity() const {
+    storage::segment_identity out;
+    out.geometry = m_layout.geometry;
+    out.stored_length = m_layout.stored();
+    for (const auto& leaves : m_leaves) out.roots.push_back(storage::merkle_root(leaves));
+    out.roots.resize(m_layout.fragments(), out.roots.front());  // copies
     return out;
 }
 

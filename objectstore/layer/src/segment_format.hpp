@@ -5,6 +5,7 @@
 #include <chain/ledger/types.hpp>
 #include <core/base/memory.hpp>
 #include <core/crypto/crypto.hpp>
+#include <core/erasure/codec.hpp>
 #include <node/storage/protocol.hpp>
 
 #include <memory>
@@ -52,22 +53,66 @@ private:
     bytes m_additional;
 };
 
-// All fragments of a segment, in memory, with what names them.
-struct encoded_segment {
-    explicit encoded_segment(std::shared_ptr<buffer_recycler> of) : memory(std::move(of)) {}
-    ~encoded_segment();
-    encoded_segment(const encoded_segment&) = delete;
-    encoded_segment& operator=(const encoded_segment&) = delete;
+// The same range of all fragments, which for copies are one. Its memory goes back when it dies.
+class encoded_slice {
+public:
+    encoded_slice(std::shared_ptr<buffer_recycler> memory, unsigned distinct, std::uint64_t offset, std::uint64_t size)
+        : m_memory(std::move(memory)), m_data(m_memory->take(distinct * size)), m_distinct(distinct), m_offset(offset), m_size(size) {}
+    ~encoded_slice() { m_memory->give(std::move(m_data)); }
+    encoded_slice(const encoded_slice&) = delete;
+    encoded_slice& operator=(const encoded_slice&) = delete;
+    [[nodiscard]] std::uint64_t offset() const noexcept { return m_offset; }  // within each fragment
+    [[nodiscard]] byte_view fragment(unsigned index) const noexcept { return byte_view(m_data).subspan(m_distinct == 1 ? 0 : index * m_size, m_size); }
+    [[nodiscard]] byte_span fragment(unsigned index) noexcept { return byte_span(m_data).subspan(m_distinct == 1 ? 0 : index * m_size, m_size); }
 
-    std::shared_ptr<buffer_recycler> memory;  // of data and parity
-    segment_layout layout;
-    bytes data;                      // k fragments back to back, padded with zeros
-    bytes parity;                    // m fragments back to back; empty for copies
-    storage::segment_identity identity;
-    [[nodiscard]] byte_view fragment(unsigned index) const noexcept;
+private:
+    const std::shared_ptr<buffer_recycler> m_memory;
+    bytes m_data;
+    const unsigned m_distinct;
+    const std::uint64_t m_offset, m_size;
 };
-// Seals, codes, hashes and names.
-[[nodiscard]] result<std::shared_ptr<encoded_segment>> encode_segment(const segment_layout& layout, const crypto::secret_key& key, const volume_id& lineage,
-                                                                      segment_number number, byte_view content, std::shared_ptr<buffer_recycler> memory);
+
+// The sealed bytes of a segment from some place on. Not thread-safe.
+class sealed_stream {
+public:
+    sealed_stream(const segment_layout& layout, std::uint64_t from) noexcept : m_layout(layout), m_at(from) {}
+    void fill(block_cipher& cipher, byte_view content, byte_span out);  // what comes next; zeros past the end
+
+private:
+    const segment_layout& m_layout;
+    std::uint64_t m_at;
+    bytes m_sealed;  // the block of which a part was given
+    std::uint64_t m_block = ~std::uint64_t{0};
+};
+
+// Seals, codes, hashes and names a segment from front to back, all fragments side by side, so that it can be sent while it
+// is made, by who does not hold all of it. The same arguments make the same bytes again. Not thread-safe.
+class segment_encoder {
+public:
+    // REQUIRES: `content`, of the layout's length, stays; erasure::codec can make the geometry (errc::invalid)
+    [[nodiscard]] static result<std::unique_ptr<segment_encoder>> make(const segment_layout& layout, const crypto::secret_key& key, const volume_id& lineage,
+                                                                       segment_number number, byte_view content);
+    segment_encoder(const segment_encoder&) = delete;
+    segment_encoder& operator=(const segment_encoder&) = delete;
+
+    [[nodiscard]] bool done() const noexcept { return m_next == m_layout.fragment(); }
+    // The next `size` bytes of every fragment, or what is left. REQUIRES: !done(), a multiple of storage::leaf_size
+    [[nodiscard]] std::shared_ptr<const encoded_slice> next(std::uint64_t size, std::shared_ptr<buffer_recycler> memory);
+    [[nodiscard]] storage::segment_identity identity() const;  // REQUIRES: done()
+
+private:
+    segment_encoder(const segment_layout& layout, block_cipher cipher, byte_view content, std::shared_ptr<const erasure::codec> code);
+    void pass(encoded_slice& out, std::uint64_t at, std::uint64_t size);
+
+    const segment_layout m_layout;
+    block_cipher m_cipher;
+    const byte_view m_content;
+    const std::shared_ptr<const erasure::codec> m_code;  // none: no parity
+    std::uint64_t m_next = 0;
+    std::vector<sealed_stream> m_sealed;        // of each data fragment
+    std::vector<std::vector<hash256>> m_leaves;  // of each distinct fragment
+    std::vector<byte_view> m_data;
+    std::vector<byte_span> m_parity;
+};
 
 }  // namespace cess::layer

@@ -1,6 +1,7 @@
 #include "segment_put.hpp"
 
 #include <core/base/log.hpp>
+#include <core/net/channel.hpp>
 
 #include <algorithm>
 #include <set>
@@ -10,141 +11,278 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::size_t chunk_size = 1 * MiB;  // a multiple of storage::leaf_size
-constexpr std::size_t chunks_in_flight = 4;
+constexpr std::uint64_t slice_max = 4 * MiB;  // of all fragments together
+constexpr std::uint64_t chunk_max = 1 * MiB;  // of one fragment; a multiple of storage::leaf_size
+constexpr std::size_t chunks_in_flight = 3;   // to one miner
+constexpr std::size_t slices_waiting = 1;     // for one miner
 constexpr net::duration straggler_check = 200ms;
+constexpr int straggler_factor = 4;           // so many times what half of the miners needed
 
-// One fragment to one miner.
-class upload {
+using slice_ptr = std::shared_ptr<const encoded_slice>;
+
+std::uint64_t chunk_of(const segment_layout& layout) noexcept {
+    const auto share = slice_max / (layout.geometry.k == 1 ? 1 : layout.fragments());
+    return std::clamp<std::uint64_t>(share / storage::leaf_size * storage::leaf_size, storage::leaf_size, chunk_max);
+}
+
+// How long somebody was waited for, in all and since it last answered.
+class patience_clock {
 public:
-    upload(miner_link& link, node_id miner, std::shared_ptr<const encoded_segment> of, unsigned index, net::time_point deadline, boost::asio::any_io_executor on)
-        : m_link(link), m_miner(miner), m_of(std::move(of)), m_fragment(m_of->fragment(index)), m_deadline(deadline), m_tasks(std::move(on)) {}
+    explicit patience_clock(net::env& world) : m_world(world) {}
+    [[nodiscard]] net::duration waited() const { return m_waited + (m_open ? m_world.now() - m_since : net::duration{0}); }
+    [[nodiscard]] net::duration silent() const { return m_open ? m_world.now() - std::max(m_since, m_answered) : net::duration{0}; }
 
-    net::awaitable<result<void>> run(storage::put_request what) {
-        CO_CHECK_OK(co_await m_link.keep_informed(m_miner, m_deadline));  // of the reservation as it is now
-        if (m_fragment.size() <= chunk_size) co_return co_await whole(std::move(what));
-        auto begun = co_await m_link.ask<storage::put_handle>(m_miner, storage::method::put_begin, std::move(what), net::request_body(), m_deadline, net::lane::control);
-        if (!begun) co_return std::move(begun).error();
-        m_handle = begun->message.handle;
-        if (m_handle == 0) co_return result<void>();  // it has it already
-        for (std::size_t i = 0; i < chunks_in_flight; ++i) m_tasks.spawn(send_chunks());
-        co_await m_tasks.join();
-        if (m_failure) co_return *m_failure;
-        if (m_sent < m_fragment.size()) co_return error(errc::canceled, "upload given up");
-        storage::put_handle end;
-        end.handle = m_handle;
-        auto done = co_await m_link.ask<storage::empty_reply>(m_miner, storage::method::put_commit, end, net::request_body(), m_deadline, net::lane::bulk);
-        if (!done) co_return std::move(done).error();
-        co_return result<void>();
+    class request {
+    public:
+        explicit request(patience_clock& of) : m_of(of) {
+            if (m_of.m_open++ == 0) m_of.m_since = m_of.m_world.now();
+        }
+        ~request() {
+            m_of.m_answered = m_of.m_world.now();
+            if (--m_of.m_open == 0) m_of.m_waited += m_of.m_answered - m_of.m_since;
+        }
+        request(const request&) = delete;
+        request& operator=(const request&) = delete;
+
+    private:
+        patience_clock& m_of;
+    };
+
+private:
+    net::env& m_world;
+    unsigned m_open = 0;  // requests
+    net::time_point m_since{}, m_answered{};
+    net::duration m_waited{0};
+};
+
+// What all attempts of one put share.
+struct put_facts {
+    put_context on;
+    std::shared_ptr<miner_link> link;
+    segment_source what;
+    storage::journal_ref owner;
+    net::time_point deadline;
+    boost::asio::any_io_executor executor;
+    std::optional<storage::segment_identity> identity;  // known before the last slice is given to anybody
+};
+
+// One fragment on its way to one miner. On the put's executor.
+class attempt : public std::enable_shared_from_this<attempt> {
+public:
+    attempt(const put_facts& facts, unsigned fragment, std::size_t choice, node_id miner)
+        : m_facts(facts), m_fragment(fragment), m_choice(choice), m_miner(miner), m_clock(facts.on.world), m_senders(facts.executor), m_life(facts.executor) {}
+
+    [[nodiscard]] unsigned fragment() const noexcept { return m_fragment; }
+    [[nodiscard]] std::size_t choice() const noexcept { return m_choice; }
+    [[nodiscard]] node_id miner() const noexcept { return m_miner; }
+    [[nodiscard]] const patience_clock& clock() const noexcept { return m_clock; }
+
+    // Until it has ended. Nothing: it was given up.
+    net::awaitable<std::optional<result<void>>> run() {
+        m_life.spawn(store());
+        co_await m_life.join();
+        release();
+        co_return std::move(m_outcome);
+    }
+    void give_up() {
+        m_life.cancel();
+        release();
+    }
+    // Waits for room; false once nothing more is wanted.
+    net::awaitable<bool> give(slice_ptr slice) {
+        const auto to = m_slices;
+        if (!to) co_return false;
+        auto sending = to->send(std::move(slice));
+        auto sent = co_await std::move(sending);
+        co_return sent.has_value();
+    }
+    void end() {  // all was given
+        if (m_slices) m_slices->close();
     }
 
 private:
-    net::awaitable<result<void>> whole(storage::put_request what) {
-        auto body = net::request_body::lent(m_fragment, m_of);
-        auto done = co_await m_link.ask<storage::empty_reply>(m_miner, storage::method::put, std::move(what), std::move(body), m_deadline, net::lane::bulk);
-        if (!done) co_return std::move(done).error();
+    using channel = net::bounded_channel<slice_ptr>;
+
+    void release() {
+        end();
+        m_slices.reset();
+    }
+    net::awaitable<void> store() {
+        const auto slices = m_slices;
+        auto op = m_facts.what.layout.fragment() <= chunk_of(m_facts.what.layout) ? whole(slices) : in_chunks(slices);
+        m_outcome = co_await std::move(op);
+    }
+    net::awaitable<result<void>> inform() {
+        const patience_clock::request waiting(m_clock);
+        co_return co_await m_facts.link->keep_informed(m_miner, m_facts.deadline);  // of the reservation as it is now
+    }
+    template <class Reply, class Message>
+    net::awaitable<result<Reply>> ask(net::method_id method, Message what, net::request_body body, net::lane on) {
+        const patience_clock::request waiting(m_clock);
+        auto answer = co_await m_facts.link->ask<Reply>(m_miner, method, std::move(what), std::move(body), m_facts.deadline, on);
+        if (!answer) co_return std::move(answer).error();
+        co_return std::move(answer->message);
+    }
+    [[nodiscard]] net::request_body body_of(const slice_ptr& slice) const { return net::request_body::lent(slice->fragment(m_fragment), slice); }
+
+    net::awaitable<result<void>> whole(std::shared_ptr<channel> slices) {
+        CO_CHECK_OK(co_await inform());
+        CO_TRY(const auto slice, co_await slices->receive());
+        storage::put_request what;
+        what.volume = m_facts.owner.volume;
+        what.term = m_facts.owner.term;
+        what.identity = *m_facts.identity;
+        what.index = static_cast<std::uint8_t>(m_fragment);
+        CO_TRY(const auto done, co_await ask<storage::empty_reply>(storage::method::put, std::move(what), body_of(slice), net::lane::bulk));
+        (void)done;
         co_return result<void>();
     }
-    net::awaitable<void> send_chunks() {
-        while (m_next < m_fragment.size() && !m_failure) {
+    net::awaitable<result<void>> in_chunks(std::shared_ptr<channel> slices) {
+        CO_CHECK_OK(co_await inform());
+        storage::put_plan plan;
+        plan.volume = m_facts.owner.volume;
+        plan.term = m_facts.owner.term;
+        plan.geometry = m_facts.what.layout.geometry;
+        plan.stored_length = m_facts.what.layout.stored();
+        plan.index = static_cast<std::uint8_t>(m_fragment);
+        CO_TRY(const auto begun, co_await ask<storage::put_handle>(storage::method::put_begin, plan, net::request_body(), net::lane::control));
+        m_handle = begun.handle;
+        for (std::size_t i = 0; i < chunks_in_flight; ++i) m_senders.spawn(send_chunks(slices));
+        co_await m_senders.join();
+        if (m_failure) co_return std::move(*m_failure);
+        if (m_sent < m_facts.what.layout.fragment()) co_return error(errc::canceled, "upload given up");
+        storage::put_end end;
+        end.handle = m_handle;
+        end.identity = *m_facts.identity;
+        CO_TRY(const auto done, co_await ask<storage::empty_reply>(storage::method::put_commit, std::move(end), net::request_body(), net::lane::bulk));
+        (void)done;
+        co_return result<void>();
+    }
+    net::awaitable<void> send_chunks(std::shared_ptr<channel> slices) {
+        for (;;) {
+            auto slice = co_await slices->receive();
+            if (!slice) co_return;
             storage::chunk_request what;
             what.handle = m_handle;
-            what.offset = m_next;
-            const auto size = std::min(chunk_size, m_fragment.size() - m_next);
-            auto body = net::request_body::lent(m_fragment.subspan(m_next, size), m_of);
-            m_next += size;
-            auto sent = co_await m_link.ask<storage::empty_reply>(m_miner, storage::method::put_chunk, what, std::move(body), m_deadline, net::lane::bulk);
-            if (!sent) {
-                if (!m_failure) m_failure = std::move(sent).error();
-                co_return;
+            what.offset = (*slice)->offset();
+            const auto size = (*slice)->fragment(m_fragment).size();
+            auto body = body_of(*slice);
+            slice->reset();
+            auto sent = co_await ask<storage::empty_reply>(storage::method::put_chunk, what, std::move(body), net::lane::bulk);
+            if (sent) {
+                m_sent += size;
+                continue;
             }
-            m_sent += size;
+            if (!m_failure) m_failure = std::move(sent).error();
+            release();  // the others need not go as slowly as this one did
+            m_senders.cancel();
+            co_return;
         }
     }
 
-    miner_link& m_link;
-    node_id m_miner;
-    std::shared_ptr<const encoded_segment> m_of;
-    byte_view m_fragment;
-    net::time_point m_deadline;
-    std::uint64_t m_handle = 0;
-    std::size_t m_next = 0, m_sent = 0;
+    const put_facts& m_facts;
+    const unsigned m_fragment;
+    const std::size_t m_choice;
+    const node_id m_miner;
+    patience_clock m_clock;
+    std::shared_ptr<channel> m_slices = std::make_shared<channel>(slices_waiting);
+    std::uint64_t m_handle = 0, m_sent = 0;
     std::optional<error> m_failure;
-    net::task_group m_tasks;
+    std::optional<result<void>> m_outcome;
+    net::task_group m_senders, m_life;
 };
 
 class put_work {
 public:
-    put_work(put_context on, std::shared_ptr<miner_link> link, std::shared_ptr<const encoded_segment> what, storage::journal_ref owner,
-             net::time_point deadline, boost::asio::any_io_executor executor)
-        : m_on(on), m_link(std::move(link)), m_what(std::move(what)), m_owner(owner), m_deadline(deadline), m_executor(std::move(executor)),
-          m_places(m_what->layout.fragments()), m_tasks(m_executor) {}
+    explicit put_work(put_facts facts) : m_facts(std::move(facts)), m_places(m_facts.what.layout.fragments()), m_tasks(m_facts.executor) {}
 
-    net::awaitable<result<std::vector<node_id>>> run() {
-        CO_TRY(m_choices, co_await m_on.where.choose(*m_link, m_places.size(), m_what->layout.fragment(), m_deadline));
-        m_started = m_on.world.now();
-        for (std::size_t i = 0; i < m_places.size(); ++i) start(i, i);
+    net::awaitable<result<stored_segment>> run() {
+        CO_TRY(m_choices, co_await m_facts.on.where.choose(*m_facts.link, m_places.size(), m_facts.what.layout.fragment(), m_facts.deadline));
+        std::vector<attempt_ptr> all;
+        for (unsigned i = 0; i < m_places.size(); ++i) all.push_back(start(i, i));
+        m_tasks.spawn(feed(std::move(all)));
         m_tasks.spawn(replace_stragglers());
         co_await m_tasks.join();
-        std::vector<node_id> holders;
-        if (m_on.stored) *m_on.stored = static_cast<std::size_t>(std::count_if(m_places.begin(), m_places.end(), [](const auto& p) { return p.done; }));
+        if (m_facts.on.stored) *m_facts.on.stored = static_cast<std::size_t>(std::count_if(m_places.begin(), m_places.end(), [](const auto& p) { return p.done; }));
+        stored_segment out;
         for (const auto& place : m_places) {
             if (!place.done) co_return m_failure ? std::move(*m_failure) : error(errc::timeout, "segment was not stored in time");
-            holders.push_back(place.holder);
+            out.holders.push_back(place.holder);
         }
-        co_return holders;
+        out.id = storage::id_of(*m_facts.identity);
+        co_return out;
     }
 
 private:
+    using attempt_ptr = std::shared_ptr<attempt>;
     struct place_of {
         bool done = false;
         node_id holder;
-        std::size_t attempts = 0;        // under way
-        bool doubled = false;            // a second miner got it because the first was slow
-        std::set<std::size_t> choices;   // tried for it
+        attempt_ptr now;                // under way, or the last
+        bool judged = false;            // that one, as slow
+        std::set<std::size_t> choices;  // tried for it
     };
 
-    void start(std::size_t fragment, std::size_t choice) {
-        ++m_places[fragment].attempts;
-        m_places[fragment].choices.insert(choice);
-        m_tasks.spawn(attempt(fragment, choice));
-    }
-
-    net::awaitable<void> attempt(std::size_t fragment, std::size_t choice) {
-        const auto miner = m_choices[choice].miner;
-        storage::put_request request;
-        request.volume = m_owner.volume;
-        request.term = m_owner.term;
-        request.identity = m_what->identity;
-        request.index = static_cast<std::uint8_t>(fragment);
-        upload work(*m_link, miner, m_what, static_cast<unsigned>(fragment), m_deadline, m_executor);
-        auto stored = co_await work.run(std::move(request));
+    attempt_ptr start(unsigned fragment, std::size_t choice) {
         auto& place = m_places[fragment];
-        --place.attempts;
-        if (stored) {
-            if (place.done) co_return;
-            place.done = true;
-            reach(m_on.crashes, crash_point::fragment_stored);
-            place.holder = miner;
-            m_slowest = std::max(m_slowest, m_on.world.now() - m_started);
-            if (std::all_of(m_places.begin(), m_places.end(), [](const auto& p) { return p.done; })) m_tasks.cancel();
-            co_return;
+        place.now = std::make_shared<attempt>(m_facts, fragment, choice, m_choices[choice].miner);
+        place.judged = false;
+        place.choices.insert(choice);
+        m_tasks.spawn(follow(place.now));
+        return place.now;
+    }
+    void start_anew(unsigned fragment, std::size_t choice) { m_tasks.spawn(feed({start(fragment, choice)})); }
+
+    // Encodes the segment, as fast as the slowest of them takes it.
+    net::awaitable<void> feed(std::vector<attempt_ptr> to) {
+        const auto& what = m_facts.what;
+        auto made = segment_encoder::make(what.layout, what.key, what.lineage, what.number, what.content);
+        if (!made) co_return give_up(std::move(made).error());
+        const auto encoder = std::move(*made);
+        const auto encode = [this, &encoder] { return encoder->next(chunk_of(m_facts.what.layout), m_facts.on.memory); };
+        while (!encoder->done()) {
+            auto work = net::offload(m_facts.on.encoders, encode);
+            auto slice = co_await std::move(work);
+            if (!slice) co_return give_up(std::move(slice).error());
+            if (encoder->done()) m_facts.identity = encoder->identity();
+            bool wanted = false;
+            for (const auto& each : to) {
+                const bool taken = co_await each->give(*slice);
+                wanted |= taken;
+            }
+            if (!wanted) co_return;
         }
-        if (place.done || stored.error().code == errc::canceled) co_return;
-        failed(fragment, choice, std::move(stored).error());
+        for (const auto& each : to) each->end();
+    }
+    void give_up(error why) {
+        if (!m_failure) m_failure = std::move(why);
+        m_tasks.cancel();
     }
 
-    void failed(std::size_t fragment, std::size_t choice, error why) {
-        log::warn("layer", "fragment not stored miner={} reason=\"{}\"", m_choices[choice].miner.brief(), why.message());
-        if (why.code == errc::no_space) m_on.where.full(m_choices[choice].miner);
+    net::awaitable<void> follow(attempt_ptr what) {
+        auto stored = co_await what->run();
+        auto& place = m_places[what->fragment()];
+        if (!stored || place.now != what) co_return;
+        if (!*stored) co_return failed(*what, std::move(*stored).error());
+        place.done = true;
+        place.holder = what->miner();
+        reach(m_facts.on.crashes, crash_point::fragment_stored);
+        if (std::all_of(m_places.begin(), m_places.end(), [](const auto& p) { return p.done; })) m_tasks.cancel();
+    }
+
+    void failed(const attempt& what, error why) {
+        if (why.code == errc::canceled) return;
+        log::warn("layer", "fragment not stored miner={} reason=\"{}\"", what.miner().brief(), why.message());
+        if (why.code == errc::no_space) m_facts.on.where.full(what.miner());
         // One miner may lie that we are deposed; more than m of them do not.
         if (why.code == errc::fenced) ++m_fenced;
-        const bool hopeless = m_fenced > m_what->layout.geometry.m;
+        const bool hopeless = m_fenced > m_facts.what.layout.geometry.m;
         if (why.code == errc::fenced && !hopeless) why.code = errc::unavailable;
         if (!m_failure || m_failure->code != errc::no_space) m_failure = std::move(why);
-        if (hopeless || m_on.world.now() >= m_deadline) return m_tasks.cancel();
-        if (const auto other = substitute(fragment)) return start(fragment, *other);
-        if (m_places[fragment].attempts == 0) m_tasks.cancel();  // nobody is left to try
+        if (hopeless || m_facts.on.world.now() >= m_facts.deadline) return m_tasks.cancel();
+        const auto other = substitute(what.fragment());
+        if (!other) return m_tasks.cancel();  // nobody is left to try
+        start_anew(what.fragment(), *other);
     }
 
     // A miner that holds nothing of this segment, of a domain that no other fragment uses.
@@ -161,37 +299,37 @@ private:
         return std::nullopt;
     }
 
-    // When only a few are left and take much longer than the others did, other miners get them as well.
+    // All get their slices at the pace of the slowest; what tells them apart is how long each was waited for.
     net::awaitable<void> replace_stragglers() {
-        while (m_on.world.now() < m_deadline) {
-            auto slept = co_await m_on.world.sleep_for(straggler_check);
+        while (m_facts.on.world.now() < m_facts.deadline) {
+            auto slept = co_await m_facts.on.world.sleep_for(straggler_check);
             if (!slept) co_return;
-            const auto done = static_cast<std::size_t>(std::count_if(m_places.begin(), m_places.end(), [](const auto& p) { return p.done; }));
-            if (done * 2 < m_places.size()) {
-                if (m_on.world.now() - m_started < m_on.limits.request) continue;
-            } else if (m_on.world.now() - m_started < std::max<net::duration>(4 * m_slowest, 4 * m_on.limits.hedge)) {
-                continue;
-            }
-            for (std::size_t i = 0; i < m_places.size(); ++i) {
-                if (m_places[i].done || m_places[i].doubled) continue;
-                m_places[i].doubled = true;
-                for (const auto slow : m_places[i].choices) m_on.where.late(*m_link, m_choices[slow].miner);
-                if (const auto other = substitute(i)) start(i, *other);
+            const auto limit = std::max(straggler_factor * waited_for_half(), straggler_factor * m_facts.on.limits.hedge);
+            for (unsigned i = 0; i < m_places.size(); ++i) {
+                auto& place = m_places[i];
+                const auto& clock = place.now->clock();
+                if (place.done || place.judged || (clock.waited() <= limit && clock.silent() <= m_facts.on.limits.request)) continue;
+                place.judged = true;
+                m_facts.on.where.late(*m_facts.link, place.now->miner());
+                const auto other = substitute(i);
+                if (!other) continue;
+                place.now->give_up();
+                start_anew(i, *other);
             }
         }
         m_tasks.cancel();
     }
+    [[nodiscard]] net::duration waited_for_half() const {
+        std::vector<net::duration> waited;
+        for (const auto& place : m_places) waited.push_back(place.now->clock().waited());
+        const auto half = waited.begin() + static_cast<std::ptrdiff_t>((waited.size() + 1) / 2 - 1);
+        std::nth_element(waited.begin(), half, waited.end());
+        return *half;
+    }
 
-    put_context m_on;
-    std::shared_ptr<miner_link> m_link;
-    std::shared_ptr<const encoded_segment> m_what;
-    storage::journal_ref m_owner;
-    net::time_point m_deadline;
-    boost::asio::any_io_executor m_executor;
+    put_facts m_facts;
     std::vector<placement::choice> m_choices;
     std::vector<place_of> m_places;
-    net::time_point m_started{};
-    net::duration m_slowest{0};
     std::optional<error> m_failure;
     unsigned m_fenced = 0;
     net::task_group m_tasks;
@@ -199,9 +337,11 @@ private:
 
 }  // namespace
 
-net::awaitable<result<std::vector<node_id>>> put_fragments(put_context on, std::shared_ptr<miner_link> link, std::shared_ptr<const encoded_segment> what,
-                                                           storage::journal_ref owner, net::time_point deadline) {
-    put_work work(on, std::move(link), std::move(what), owner, deadline, co_await boost::asio::this_coro::executor);
+net::awaitable<result<stored_segment>> store_segment(put_context on, std::shared_ptr<miner_link> link, segment_source what, storage::journal_ref owner,
+                                                   net::time_point deadline) {
+    auto executor = co_await boost::asio::this_coro::executor;
+    put_facts facts{std::move(on), std::move(link), std::move(what), owner, deadline, std::move(executor), std::nullopt};
+    put_work work(std::move(facts));
     co_return co_await work.run();
 }
 

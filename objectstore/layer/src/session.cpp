@@ -148,23 +148,23 @@ result<ledger::segment_record> session_impl::put_segment(const keyring& keys, co
     record.block_size = spec.block_size;
     record.key_generation = spec.key_generation;
     record.salt = m_core.on.world.random().id<salt256>();
-    TRY(auto encoded, encode_segment(layout, segment_key(volume_key, record.salt), spec.lineage, spec.number, content, m_core.encodings));
-    record.id = storage::id_of(encoded->identity);
 
     m_put += cost;
     storage::journal_ref owner;
     owner.volume = m_volume;
     owner.term = m_term;
     std::size_t stored = 0;
-    put_context on{m_core.on.world, m_core.where, m_core.on.limits, &stored, m_core.on.crashes};
-    auto op = put_fragments(on, m_link, std::move(encoded), owner, deadline);
-    auto holders = net::wait(m_core.on.world, std::move(op));
-    if (!holders) {
+    put_context on{m_core.on.world, m_core.where, m_core.encoders, m_core.slices, m_core.on.limits, &stored, m_core.on.crashes};
+    segment_source what{layout, segment_key(volume_key, record.salt), spec.lineage, spec.number, content};
+    auto op = store_segment(std::move(on), m_link, std::move(what), owner, deadline);
+    auto done = net::wait(m_core.on.world, std::move(op));
+    if (!done) {
         // Tried again as another segment: what reached no miner must not use up the reservation, while miners stay away.
         m_put -= cost - stored * layout.fragment();
-        return std::move(holders).error().with_context("store a segment of " + format_size(content.size()));
+        return std::move(done).error().with_context("store a segment of " + format_size(content.size()));
     }
-    record.holders = std::move(*holders);
+    record.id = done->id;
+    record.holders = std::move(done->holders);
     m_core.put_bytes.add(content.size());
     return record;
 }

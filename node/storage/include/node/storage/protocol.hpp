@@ -14,9 +14,9 @@ namespace method {
 inline constexpr net::method_id hello = 0x0100;           // hello_request → hello_reply
 inline constexpr net::method_id present = 0x0101;         // present_request → empty_reply
 inline constexpr net::method_id put = 0x0110;             // put_request + body (the whole fragment) → empty_reply
-inline constexpr net::method_id put_begin = 0x0111;       // put_request → put_handle; then chunks, in any order, then commit
+inline constexpr net::method_id put_begin = 0x0111;       // put_plan → put_handle; then chunks, in any order, then commit
 inline constexpr net::method_id put_chunk = 0x0112;       // chunk_request + body → empty_reply
-inline constexpr net::method_id put_commit = 0x0113;      // put_handle → empty_reply: whole, verified and durable
+inline constexpr net::method_id put_commit = 0x0113;      // put_end → empty_reply: whole, verified and durable
 inline constexpr net::method_id get = 0x0114;             // get_request → get_reply + body
 inline constexpr net::method_id verify = 0x0115;          // fragment_ref → verify_reply: reads and hashes everything it holds
 inline constexpr net::method_id settle = 0x0116;          // settle_request → empty_reply: committed, or freed
@@ -33,7 +33,7 @@ inline constexpr net::method_id journal_state = 0x0124;   // journal_ref → jou
 struct empty_reply { template <class S, class C> static void describe(S&, C&) {} };
 
 struct hello_request {
-    static constexpr std::uint8_t wire_version = 2;  // raised with whatever client and miner must agree on
+    static constexpr std::uint8_t wire_version = 3;  // raised with whatever client and miner must agree on
     network_id network;
     template <class S, class C> static void describe(S& s, C& c) { c(s.network); }
 };
@@ -77,7 +77,8 @@ struct segment_identity {
 [[nodiscard]] std::vector<hash256> leaf_hashes(byte_view fragment);
 [[nodiscard]] hash256 merkle_root(const std::vector<hash256>& leaves);
 // Bytes of each fragment: ceil(stored_length / k); the last data fragment is padded with zeros. For k = 1 all are copies.
-[[nodiscard]] std::uint64_t fragment_length(const segment_identity& identity) noexcept;
+[[nodiscard]] std::uint64_t fragment_length(const ledger::shape& geometry, std::uint64_t stored_length) noexcept;
+[[nodiscard]] inline std::uint64_t fragment_length(const segment_identity& identity) noexcept { return fragment_length(identity.geometry, identity.stored_length); }
 
 struct put_request {
     static constexpr std::uint8_t wire_version = 2;
@@ -87,8 +88,25 @@ struct put_request {
     std::uint8_t index = 0;
     template <class S, class C> static void describe(S& s, C& c) { c(s.volume, s.term, s.identity, s.index); }
 };
+// A fragment that is sent while it is made: what names it is known at its end.
+struct put_plan {
+    static constexpr std::uint8_t wire_version = 1;
+    volume_id volume;
+    term_number term;
+    ledger::shape geometry;
+    std::uint64_t stored_length = 0;
+    std::uint8_t index = 0;
+    template <class S, class C> static void describe(S& s, C& c) { c(s.volume, s.term, s.geometry, s.stored_length, s.index); }
+};
+[[nodiscard]] put_plan plan_of(const put_request& what);
+struct put_end {
+    static constexpr std::uint8_t wire_version = 1;
+    std::uint64_t handle = 0;
+    segment_identity identity;  // of the plan's geometry and length
+    template <class S, class C> static void describe(S& s, C& c) { c(s.handle, s.identity); }
+};
 struct put_handle {
-    std::uint64_t handle = 0;  // 0: the miner has the fragment already, durably; chunks and commit of it do nothing
+    std::uint64_t handle = 0;
     template <class S, class C> static void describe(S& s, C& c) { c(s.handle); }
 };
 struct chunk_request {
