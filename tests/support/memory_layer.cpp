@@ -686,4 +686,10 @@ std::size_t memory_network::journal_entries(const std::string& name) const {
     return m_state->journals[id].entries.size();
 }
 
+std::uint64_t memory_network::journal_bytes(const std::string& name) const {
+    const auto id = const_cast<memory_network*>(this)->record(name).id;
+    const std::lock_guard lock(m_state->mutex);
+    return m_state->journals[id].bytes_kept;
+}
+
 }  // namespace cess::support

@@ -67,6 +67,7 @@ public:
     [[nodiscard]] std::uint64_t data_bytes(const std::string& volume) const;  // of committed segments, without metadata
     [[nodiscard]] std::uint64_t ahead_bytes() const;  // that were asked for before they were read
     [[nodiscard]] std::size_t journal_entries(const std::string& volume) const;
+    [[nodiscard]] std::uint64_t journal_bytes(const std::string& volume) const;
 
     struct state;
 

@@ -125,6 +125,26 @@ TEST_CASE("what was synced survives the owner's death, without a checkpoint") {
     CHECK(read(*v, 1, 100, data.size()) == data);
 }
 
+TEST_CASE("a stream that nobody syncs lets go of its buffers as they are stored, and journals none of its bytes") {
+    memory_network net;
+    net.create_volume("d", fs_type);
+    auto how = small();
+    how.segment_size = 1 * MiB;
+    how.buffers_max = 4 * MiB;
+    how.append_idle = 10min;
+    auto on = opened(net, "d", how);
+    for (std::uint64_t i = 0; i < 40; ++i) write(*on, 1, i * MiB, pattern(1 * MiB, i));
+    const auto entries = [&] { return net.journal_entries("d"); };
+    for (int i = 0; i < 2000 && entries() < 2; ++i) std::this_thread::sleep_for(5ms);  // the first seals the term before
+    CHECK(entries() >= 2);
+    CHECK(net.journal_bytes("d") < 64 * KiB);
+    REQUIRE(on->sync().has_value());
+    CHECK(net.journal_bytes("d") < 5 * MiB);  // what the buffers still held, at most
+    net.crash(0);
+    on = opened(net, "d", how);
+    for (std::uint64_t i = 0; i < 40; ++i) CHECK(read(*on, 1, i * MiB, 1 * MiB) == pattern(1 * MiB, i));
+}
+
 TEST_CASE("two deaths in a row lose nothing that was synced") {
     memory_network net;
     net.create_volume("v", fs_type);

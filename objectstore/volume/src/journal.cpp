@@ -12,7 +12,8 @@ constexpr unsigned depth_max = 4;                     // entries under way; more
 constexpr std::uint64_t entry_payload_max = 4 * MiB;  // of one entry
 constexpr std::uint64_t pending_bytes_max = 8 * MiB;  // of edits that wait to be appended
 constexpr std::size_t pending_count_max = 64 * 1024;
-constexpr std::uint64_t pending_data_max = 256 * MiB;  // of bytes written by them, whose buffers they keep even if stored
+constexpr std::uint64_t pending_data_max = 128 * MiB;  // of bytes written by them, whose buffers they keep even if stored
+constexpr std::uint64_t pending_data_much = 16 * MiB;  // past it those of which only the mapping is to be journaled go at once
 
 std::uint64_t data_of(const applied_change& change) {
     std::uint64_t sum = 0;
@@ -75,6 +76,20 @@ struct journal::shared {
         if (!how) attention.notify_all();
     }
     [[nodiscard]] bool crowded() const { return pending_bytes > pending_bytes_max || pending_data > pending_data_max || pending.size() > pending_count_max; }
+    // How many at the front an entry of them alone would carry as mapping only.
+    [[nodiscard]] std::size_t settled() const {
+        std::size_t out = 0, seen = 0;
+        sequence_number needed;
+        for (const auto& change : pending) {
+            for (const auto& each : change.places) {
+                if (!each.buffer->stored.load(std::memory_order_acquire)) return out;
+                needed = std::max(needed, each.buffer->complete_from);
+            }
+            ++seen;
+            if (needed <= change.at) out = seen;
+        }
+        return out;
+    }
     // Whether a location may go, and has waited since `old`.
     [[nodiscard]] bool locations_due(clock::time_point old) const {
         return std::any_of(locations.begin(), locations.end(), [&](const auto& each) { return each.complete_from <= appended && each.when <= old; });
@@ -115,9 +130,14 @@ void journal::push(applied_change change) {
 }
 
 void journal::locate(const std::shared_ptr<segment_buffer>& buffer, location_record at) {
-    const std::lock_guard lock(m_shared->mutex);
-    m_shared->locations.push_back({std::move(at), buffer->complete_from, clock::now(), ++m_shared->located});
-    buffer->stored.store(true, std::memory_order_release);
+    bool wake = false;
+    {
+        const std::lock_guard lock(m_shared->mutex);
+        m_shared->locations.push_back({std::move(at), buffer->complete_from, clock::now(), ++m_shared->located});
+        buffer->stored.store(true, std::memory_order_release);
+        wake = m_shared->pending_data > pending_data_much;
+    }
+    if (wake) m_shared->attention.notify_all();
 }
 
 sequence_number journal::durable() const noexcept { return {m_shared->acknowledged.upto.load()}; }
@@ -228,7 +248,8 @@ void journal::run() {
     const auto half = std::max<net::duration>(m_limits.append_idle / 2, std::chrono::microseconds(500));
     while (!s.stop && !s.failure) {
         const auto old = clock::now() - half;
-        const bool due = s.crowded() || (!s.pending.empty() && s.pending.front().when <= old) || s.locations_due(old);
+        const bool due = s.crowded() || (!s.pending.empty() && s.pending.front().when <= old) || s.locations_due(old) ||
+                         (s.pending_data > pending_data_much && s.settled() > 0);
         if (due && may_gather(s.acknowledged))
             gather(lock, true);
         else
@@ -249,15 +270,12 @@ bool journal::take(gathered& out, bool idle) {
             break;
         }
     const auto recent = clock::now() - m_limits.append_idle / 2;
+    const auto settled = idle ? s.settled() : 0;
     std::uint64_t size = 0;
     while (!s.pending.empty() && s.pending.front().at <= until && size < entry_payload_max) {
         auto& next = s.pending.front();
         // Nobody waits for it: young data whose segment is still to be stored may yet be journaled as a mapping alone.
-        if (idle && !s.crowded() && next.when > recent) {
-            bool all_stored = true;
-            for (const auto& each : next.places) all_stored &= each.buffer->stored.load(std::memory_order_acquire);
-            if (!all_stored) break;
-        }
+        if (idle && !s.crowded() && next.when > recent && out.changes.size() >= settled) break;
         for (const auto& each : next.places)
             if (!each.buffer->stored.load(std::memory_order_acquire)) size += each.length;
         size += next.encoded.size();
