@@ -81,7 +81,7 @@ engine::engine(layer::layer& on, const chain::account& who, settings how, metric
     hooks.durable = [this] { return m_journal->stored(); };
     hooks.deposed = [this](const error& why) { fail(why); };
     m_pool = std::make_unique<buffer_pool>(*m_table, std::move(hooks),
-                                           buffer_pool::limits{m_settings.segment_size, m_settings.buffers_max, m_settings.writer_patience, 2, m_settings.broken},
+                                           buffer_pool::limits{m_settings.segment_size, m_settings.buffers_max, m_settings.writer_patience, 3, m_settings.broken},
                                            first_segment(m_holder->term()));
     m_readahead = std::make_unique<readahead>(m_layer, m_settings.readahead);
     m_space = std::make_unique<space>(*m_holder, *m_pool, record.geometry);
@@ -214,9 +214,8 @@ result<void> engine::read(blob_id blob, std::uint64_t offset, byte_span out) {
     CHECK_OK(check_readable());
     const foreground here(*this);
     m_read_bytes.add(out.size());
-    const auto ring = m_keys->ring();
-    m_readahead->before(*m_store, *m_table, *m_locator, *ring, blob, offset, out.size());
-    return read_blob(*m_store, *m_table, *m_locator, m_layer, *ring, blob, offset, out);
+    m_readahead->before(*m_store, *m_table, *m_locator, *m_keys->ring(), blob, offset, out.size());
+    return read_blob(*m_store, *m_table, *m_locator, m_layer, *m_keys, blob, offset, out);
 }
 
 result<std::vector<range>> engine::map(blob_id blob, std::uint64_t offset, std::uint64_t length) {

@@ -103,7 +103,7 @@ result<void> engine::copy_inherited(const inherited_run& run) {
         for (const auto& each : only.places) {
             if (each.lineage == own) continue;
             data.emplace_back(each.length);
-            CHECK_OK(read_blob(*m_store, *m_table, *m_locator, m_layer, *m_keys->ring(), run.blob, each.offset, data.back()));
+            CHECK_OK(read_blob(*m_store, *m_table, *m_locator, m_layer, *m_keys, run.blob, each.offset, data.back()));
             copy.write(run.blob, each.offset, data.back());
             copied += each.length;
         }

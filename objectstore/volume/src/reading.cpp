@@ -16,7 +16,7 @@ struct plan {
 };
 
 // Zeros the holes, copies what is still in buffers, and lists what is to be fetched.
-plan plan_read(const std::vector<extent>& extents, const segment_table& segments, locator& where, const layer::keyring& keys,
+plan plan_read(const std::vector<extent>& extents, const segment_table& segments, locator& where, const key_holder& keys,
                std::uint64_t offset, byte_span out) {
     plan todo;
     std::uint64_t filled = 0;
@@ -35,7 +35,7 @@ plan plan_read(const std::vector<extent>& extents, const segment_table& segments
             todo.from.push_back({e.lineage, e.segment});
             if (!at.packed) {
                 todo.pieces.push_back({at.at.get(), place, part});
-            } else if (auto done = where.expand(keys, at.at, e.segment, place, part, todo.pieces); !done) {
+            } else if (auto done = where.expand(*keys.ring(), at.at, e.segment, place, part, todo.pieces); !done) {
                 todo.failure = std::move(done).error();
                 return todo;
             }
@@ -65,7 +65,7 @@ error nobody_knows(blob_id blob, const segment_ref& which) {
 
 }  // namespace
 
-result<void> read_blob(const store& from, const segment_table& segments, locator& where, layer::layer& on, const layer::keyring& keys,
+result<void> read_blob(const store& from, const segment_table& segments, locator& where, layer::layer& on, const key_holder& keys,
                        blob_id blob, std::uint64_t offset, byte_span out) {
     if (out.empty()) return {};
     if (offset >= blob_size_max) {
@@ -100,7 +100,7 @@ result<void> read_blob(const store& from, const segment_table& segments, locator
         }
         failure = todo.failure;
         if (failure.code == errc::ok) {
-            auto done = on.read(keys, todo.pieces);
+            auto done = on.read(*keys.ring(), todo.pieces);
             if (done) return {};
             failure = std::move(done).error();
         }

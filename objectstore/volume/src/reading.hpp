@@ -35,7 +35,8 @@ private:
     std::vector<ledger::wrapped_key> m_wrapped;
 };
 
-[[nodiscard]] result<void> read_blob(const store& from, const segment_table& segments, locator& where, layer::layer& on, const layer::keyring& keys,
+// `keys` are asked once it is known where the bytes are, which may have been sealed with a key of a moment ago.
+[[nodiscard]] result<void> read_blob(const store& from, const segment_table& segments, locator& where, layer::layer& on, const key_holder& keys,
                                      blob_id blob, std::uint64_t offset, byte_span out);
 [[nodiscard]] result<std::vector<range>> map_blob(const store& from, blob_id blob, std::uint64_t offset, std::uint64_t length);
 [[nodiscard]] result<std::vector<placed_range>> place_blob(const store& from, blob_id blob, std::uint64_t offset, std::uint64_t end, std::size_t limit);

@@ -354,7 +354,7 @@ constexpr std::uint64_t tables_memory = 8 * MiB;
 class snapshot_reader final : public reader {
 public:
     snapshot_reader(layer::layer& on, ledger::volume_record record, layer::keyring keys, loaded state, std::uint64_t readahead_max)
-        : m_layer(on), m_record(std::move(record)), m_keys(std::move(keys)), m_state(std::move(state)), m_locator(on, *m_state.table, tables_memory),
+        : m_layer(on), m_record(std::move(record)), m_keys(std::move(keys), {}), m_state(std::move(state)), m_locator(on, *m_state.table, tables_memory),
           m_readahead(on, readahead_max) {}
 
     const ledger::volume_record& record() const noexcept override { return m_record; }
@@ -364,7 +364,7 @@ public:
         return scan_keys(*m_state.state, prefix, from, limit);
     }
     result<void> read(blob_id blob, std::uint64_t offset, byte_span out) override {
-        m_readahead.before(*m_state.state, *m_state.table, m_locator, m_keys, blob, offset, out.size());
+        m_readahead.before(*m_state.state, *m_state.table, m_locator, *m_keys.ring(), blob, offset, out.size());
         return read_blob(*m_state.state, *m_state.table, m_locator, m_layer, m_keys, blob, offset, out);
     }
     result<std::vector<range>> map(blob_id blob, std::uint64_t offset, std::uint64_t length) override {
@@ -379,7 +379,7 @@ public:
 private:
     layer::layer& m_layer;
     const ledger::volume_record m_record;
-    const layer::keyring m_keys;
+    const key_holder m_keys;
     loaded m_state;
     locator m_locator;
     readahead m_readahead;
