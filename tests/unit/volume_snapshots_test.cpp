@@ -117,6 +117,46 @@ TEST_CASE("a renamed snapshot keeps its state, and its old name can be used agai
     CHECK(get(net, "b") == "one");
 }
 
+TEST_CASE("a snapshot of much that nobody synced waits for its segments rather than journaling it") {
+    for (const bool stored : {true, false}) {
+        CAPTURE(stored);
+        support::memory_options options;
+        options.put_time = 10ms;
+        memory_network net(options);
+        net.create_volume("v", ledger::volume_type::block, 64 * MiB);
+        auto how = small();
+        how.segment_size = 1 * MiB;
+        how.buffers_max = 32 * MiB;
+        how.append_idle = 10min;
+        auto got = net.open("v", how);
+        REQUIRE(got.has_value());
+        auto v = std::move(*got);
+        if (!stored) net.set_fault([](std::string_view what) -> result<void> { return what == "put" ? result<void>(error(errc::unavailable, "no miner")) : result<void>(); });
+        const auto data = [](std::uint64_t i) { return bytes(1 * MiB, static_cast<std::byte>(i + 1)); };
+        for (std::uint64_t i = 0; i < 24; ++i) {
+            volume::change edit;
+            const auto written = data(i);
+            edit.write(1, i * MiB, written);
+            must_apply(*v, edit);
+        }
+        must(v->create_snapshot("s"));
+        CHECK((net.journal_bytes("v") < 6 * MiB) == stored);
+        net.crash(0);  // durable it is either way
+        v.reset();
+        net.set_fault(nullptr);
+        got = net.open("v", how);
+        REQUIRE(got.has_value());
+        v = std::move(*got);
+        must(v->checkpoint());
+        CHECK(names(*v) == list{"s"});
+        for (std::uint64_t i = 0; i < 24; ++i) {
+            bytes found(1 * MiB);
+            must(v->read(1, i * MiB, found));
+            CHECK(found == data(i));
+        }
+    }
+}
+
 TEST_CASE("a write that was placed before a snapshot, and applied after it, outlives two recoveries") {
     memory_network net;
     net.create_volume("v", ledger::volume_type::block, 1 * MiB);

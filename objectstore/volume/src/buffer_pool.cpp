@@ -54,7 +54,7 @@ result<std::shared_ptr<buffer_pool::slot>> buffer_pool::reserve(std::uint64_t wa
     out.offset = static_cast<std::uint32_t>(into->used);
     out.length = static_cast<std::uint32_t>(length);
     into->used += length;
-    m_unstored += length;
+    m_placed += length;
     ++into->copies;
     m_table.pin(into->buffer->number());
     if (into->used == into->buffer->capacity()) seal(into);
@@ -110,7 +110,7 @@ void buffer_pool::adopt(const std::shared_ptr<segment_buffer>& replayed, std::ui
     which->buffer = replayed;
     which->used = length;
     m_bytes += replayed->capacity();
-    m_unstored += length;
+    m_placed += length;
     seal(which);
 }
 
@@ -152,7 +152,20 @@ void buffer_pool::wake() {
 
 std::uint64_t buffer_pool::unstored_bytes() const {
     const std::lock_guard lock(m_mutex);
-    return m_unstored;
+    return m_placed - m_finished;
+}
+
+std::uint64_t buffer_pool::placed() const {
+    const std::lock_guard lock(m_mutex);
+    return m_placed;
+}
+
+// Segments are stored in about the order in which they were placed.
+void buffer_pool::settle(std::uint64_t upto, std::uint64_t but, net::duration patience) {
+    std::unique_lock lock(m_mutex);
+    const auto deadline = clock::now() + patience;
+    while (!m_stop && m_failure.code == errc::ok && m_finished + but < upto)
+        if (m_changed.wait_until(lock, deadline) == std::cv_status::timeout) return;
 }
 
 std::uint64_t buffer_pool::bytes_held() const {
@@ -181,7 +194,7 @@ void buffer_pool::finish(const std::shared_ptr<slot>& which) {
     {
         const std::lock_guard lock(m_mutex);
         m_bytes -= which->used;
-        m_unstored -= which->used;
+        m_finished += which->used;
     }
     m_changed.notify_all();
 }
@@ -229,6 +242,7 @@ void buffer_pool::store(const std::shared_ptr<slot>& which) {
     m_sealed.push_back(which);
     log::warn("volume", "segment not stored, tried again segment={} in={}ms error={}", number.value, m_backoff.count(), done.error().message());
     m_ready.notify_all();
+    m_changed.notify_all();
 }
 
 }  // namespace cess::volume

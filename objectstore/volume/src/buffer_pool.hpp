@@ -23,7 +23,7 @@ public:
     struct limits {
         std::uint64_t segment_size, buffers_max;
         net::duration patience;
-        unsigned workers = 2;
+        unsigned workers = 3;
         mutations broken;
     };
     buffer_pool(segment_table& table, hooks on, limits with, segment_number first);
@@ -45,6 +45,10 @@ public:
     void adopt(const std::shared_ptr<segment_buffer>& replayed, std::uint64_t length);  // sealed, from recovery
     // Until the segment is stored (or forgotten); errc::canceled on stop, errc::timeout with the last failure.
     [[nodiscard]] result<void> wait_stored(segment_number number, net::duration patience);
+    [[nodiscard]] std::uint64_t placed() const;  // bytes, since the start
+    // Until of the first `upto` bytes that were placed all but about `but` are stored. Ends early when storing fails or the
+    // pool stops, and after `patience`.
+    void settle(std::uint64_t upto, std::uint64_t but, net::duration patience);
     void wake();  // something changed that waiters look at
     void abandon();  // waiters get errc::canceled, no put is started any more
     void stop();     // abandons, and waits for running puts
@@ -99,7 +103,7 @@ private:
     std::shared_ptr<slot> m_open;
     std::deque<std::shared_ptr<slot>> m_sealed;
     std::uint64_t m_bytes = 0;           // held by buffers
-    std::uint64_t m_unstored = 0;
+    std::uint64_t m_placed = 0, m_finished = 0;  // bytes, since the start
     error m_failure;                     // of the last put, until one succeeds
     clock::time_point m_retry_at{};
     std::chrono::milliseconds m_backoff{0};

@@ -14,6 +14,8 @@ constexpr std::size_t waiting_heads_max = 8;
 constexpr std::size_t waiting_snapshots_max = 512;
 constexpr int closing_checkpoints_max = 8;
 constexpr auto flush_patience = std::chrono::seconds(60);
+constexpr std::uint64_t snapshot_payload = 4 * MiB;  // journaled for a snapshot rather than waited for
+constexpr auto snapshot_patience = std::chrono::seconds(2);
 constexpr auto upkeep_period = std::chrono::milliseconds(500);
 constexpr auto space_period = std::chrono::seconds(5);
 
@@ -215,10 +217,12 @@ result<void> engine::create_snapshot(const std::string& name) {
     const auto now = m_layer.world().wall_now().time_since_epoch();
     snapshot_edit edit{name, static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::seconds>(now).count()), record().size};
     sequence_number at;
+    std::uint64_t placed = 0;
     {
         const cut_role role(*this);
         if (!role) return error(errc::timeout, "local checkpoint of the snapshot");
         CHECK_OK(claim_name(name));
+        placed = m_pool->placed();
         auto made = make_cut(edit);
         if (!made) {
             const std::lock_guard lock(m_state_mutex);
@@ -233,6 +237,8 @@ result<void> engine::create_snapshot(const std::string& name) {
         m_checkpointer->add(std::move(*made));
     }
     reach(m_settings.crashes, crash_point::snapshot_cut);
+    // What nobody has synced is on its way to the miners in segments: journaling all of it as well would take longer.
+    m_pool->settle(placed, snapshot_payload, snapshot_patience);
     return m_journal->sync_stored(at);
 }
 
