@@ -130,3 +130,69 @@ TEST_CASE("checkpoints end while readers let go of old tables") {
     stop = true;
     for (auto& each : readers) each.join();
 }
+
+TEST_CASE("an extent is found again without a look into RocksDB, until anything is written") {
+    const place here;
+    auto opened = store::open(here.options("db"));
+    REQUIRE(opened.has_value());
+    auto& on = **opened;
+    const auto map = [&on](const extent& e, std::uint32_t generation) {
+        rocksdb::WriteBatch batch;
+        batch.Put(slice(row::extent_key(1, generation, e.end)), slice(row::extent_value(e)));
+        REQUIRE(on.write(batch).has_value());
+    };
+    rocksdb::SetPerfLevel(rocksdb::PerfLevel::kEnableCount);
+    // What covers [offset, end), and whether that took RocksDB.
+    const auto look = [&on](std::uint64_t offset, std::uint64_t end) {
+        rocksdb::get_perf_context()->Reset();
+        const auto found = on.extents(1, offset, end);
+        REQUIRE(found.has_value());
+        return std::pair(*found, rocksdb::get_perf_context()->seek_on_memtable_count != 0);
+    };
+    const extent first{0, 64 * KiB, 0, {1}, 0}, second{0, 64 * KiB, 0, {2}, 0}, other{1 * MiB, 2 * MiB, 0, {3}, 0}, third{0, 64 * KiB, 0, {4}, 0};
+    const auto one = [](const extent& e) { return std::vector<extent>{e}; };
+    map(first, 0);
+    CHECK(look(4096, 8192) == std::pair(one(first), true));
+    CHECK(look(4096, 8192) == std::pair(one(first), false));
+    CHECK(look(4096, 128 * KiB) == std::pair(one(first), true));  // not covered
+    map(second, 0);
+    CHECK(look(4096, 8192) == std::pair(one(second), true));
+    map(other, 0);
+    CHECK(look(4096, 8192) == std::pair(one(second), true));
+    CHECK(look(4096, 8192) == std::pair(one(second), false));
+    map(third, 1);
+    CHECK(look(4096, 8192) == std::pair(one(second), true));
+    on.set_generation(1, 1);
+    CHECK(look(4096, 8192) == std::pair(one(third), true));
+    rocksdb::SetPerfLevel(rocksdb::PerfLevel::kDisable);
+}
+
+TEST_CASE("nobody who saw a change finds an extent from before it") {
+    const place here;
+    auto opened = store::open(here.options("db"));
+    REQUIRE(opened.has_value());
+    auto& on = **opened;
+    std::atomic<std::uint64_t> written{0};
+    std::atomic<bool> stop{false};
+    std::atomic<int> stale{0}, looks{0};
+    std::vector<std::thread> readers;
+    for (int i = 0; i < 3; ++i)
+        readers.emplace_back([&] {
+            while (!stop) {
+                const auto least = written.load();
+                const auto found = on.extents(1, 4096, 8192);
+                ++looks;
+                if (!found || (least != 0 && (found->size() != 1 || found->front().segment.value < least))) ++stale;
+            }
+        });
+    for (std::uint64_t round = 1; round <= 20'000 || looks < 20'000; ++round) {
+        rocksdb::WriteBatch batch;
+        batch.Put(slice(row::extent_key(1, 0, 64 * KiB)), slice(row::extent_value({0, 64 * KiB, 0, {round}, 0})));
+        REQUIRE(on.write(batch).has_value());
+        written = round;
+        if (round % 8 == 0) std::this_thread::yield();
+    }
+    stop = true;
+    for (auto& each : readers) each.join();
+    CHECK(stale == 0);
+}

@@ -190,11 +190,18 @@ std::unique_ptr<rocksdb::Iterator> store::walk(char kind) const {
 
 result<std::vector<extent>> store::extents(blob_id blob, std::uint64_t offset, std::uint64_t end, std::size_t limit) const {
     std::vector<extent> out;
-    if (offset >= end) return out;
+    if (offset >= end || limit == 0) return out;
+    const auto now = m_found.changes();
+    if (const auto known = m_found.find(now, blob, offset, end)) {
+        out.push_back(*known);
+        return out;
+    }
     TRY(const bool done, extents_by_cursor(blob, offset, end, limit, out));
-    if (done) return out;
-    out.clear();
-    CHECK_OK(extents_bounded(blob, offset, end, limit, out));
+    if (!done) {
+        out.clear();
+        CHECK_OK(extents_bounded(blob, offset, end, limit, out));
+    }
+    if (out.size() == 1 && out.front().start <= offset && out.front().end >= end) m_found.keep(now, blob, offset, out.front());
     return out;
 }
 
@@ -240,6 +247,7 @@ std::uint32_t store::generation(blob_id blob) const {
 }
 
 void store::set_generation(blob_id blob, std::uint32_t to) {
+    const extent_memo::change changing(m_found);
     const std::lock_guard lock(m_generations_mutex);
     m_generations[blob] = to;
 }
@@ -248,6 +256,7 @@ result<void> store::write(rocksdb::WriteBatch& batch) {
     rocksdb::WriteOptions how;
     how.disableWAL = true;
     const auto size = batch.GetDataSize() + std::uint64_t{64} * static_cast<std::uint64_t>(batch.Count());
+    const extent_memo::change changing(m_found);
     if (const auto status = m_db->Write(how, &batch); !status.ok()) return rocks_error(status, "write to the local store");
     m_cursors->written();
     m_memtable_bytes.fetch_add(size, std::memory_order_relaxed);

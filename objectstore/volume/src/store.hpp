@@ -7,6 +7,7 @@
 
 #include "cursor_pool.hpp"
 #include "extent_cache.hpp"
+#include "extent_memo.hpp"
 #include "segment_table.hpp"
 
 #include <functional>
@@ -85,6 +86,7 @@ private:
 
     options m_how;
     extent_cache m_hot_extents;
+    mutable extent_memo m_found;
     std::shared_ptr<flush_listener> m_listener;
     std::unique_ptr<rocksdb::Env> m_env;
     std::unique_ptr<rocksdb::DB> m_db;
