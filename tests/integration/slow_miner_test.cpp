@@ -120,6 +120,26 @@ TEST_CASE("a miner that stops in the middle of its fragment is replaced, and the
     }
 }
 
+TEST_CASE("where all miners are slow, none is replaced") {
+    layer_house house(6);
+    auto limits = layer_house::quick();
+    limits.request = 300ms;
+    limits.put = 30s;
+    opened on(house, limits);
+    const auto begun = std::make_shared<std::atomic<unsigned>>(0);
+    for (std::size_t i = 0; i < house.miners(); ++i) {
+        net::local_network::fate slow;
+        slow.delay = 2s;
+        slow.only = [begun](const net::request& what) {
+            *begun += what.method == storage::method::put_begin;
+            return what.method == storage::method::put_commit;
+        };
+        house.set_fate(house.miner(i).id, std::move(slow));
+    }
+    REQUIRE(on.volume.holder->put_segment(house.keys(), house.spec(1), noise(4, 5 * MiB)).has_value());
+    CHECK(*begun == 3);
+}
+
 TEST_CASE("flushes do not wait for a slow journal member") {
     layer_house house;
     opened on(house, layer::deadlines());

@@ -83,7 +83,7 @@ result<void> uploads::finish_begun(upload& u, const segment_identity& named, std
     CHECK_OK(check_identity(named, u.what.index, m_limits.fragment_size_max));
     if (named.geometry != u.what.geometry || named.stored_length != u.what.stored_length) return error(errc::invalid, "the fragment is not of the segment that was begun");
     // Here already, from another upload or an older term: this one's bytes are reserved until it dies, and not twice.
-    TRY(const bool here, m_into.adopt({id_of(named), u.what.index}, {u.what.volume, u.what.term}, reservation + std::min(u.length, ~reservation)));
+    TRY(const bool here, m_into.adopt({id_of(named), u.what.index}, {u.what.volume, u.what.term}, reservation + std::min(fragment_file_size(u.length), ~reservation)));
     return here ? result<void>() : finish(u, named);
 }
 

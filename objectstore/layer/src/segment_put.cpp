@@ -16,7 +16,7 @@ constexpr std::uint64_t chunk_max = 1 * MiB;  // of one fragment; a multiple of 
 constexpr std::size_t chunks_in_flight = 3;   // to one miner
 constexpr std::size_t slices_waiting = 1;     // for one miner
 constexpr net::duration straggler_check = 200ms;
-constexpr int straggler_factor = 4;           // so many times what half of the miners needed
+constexpr int straggler_factor = 4;           // so many times what is usual
 
 using slice_ptr = std::shared_ptr<const encoded_slice>;
 
@@ -25,12 +25,13 @@ std::uint64_t chunk_of(const segment_layout& layout) noexcept {
     return std::clamp<std::uint64_t>(share / storage::leaf_size * storage::leaf_size, storage::leaf_size, chunk_max);
 }
 
-// How long somebody was waited for, in all and since it last answered.
+// How long somebody was waited for, in all and since it last answered, and how long it has had nothing to do.
 class patience_clock {
 public:
-    explicit patience_clock(net::env& world) : m_world(world) {}
+    explicit patience_clock(net::env& world) : m_world(world), m_answered(world.now()) {}
     [[nodiscard]] net::duration waited() const { return m_waited + (m_open ? m_world.now() - m_since : net::duration{0}); }
     [[nodiscard]] net::duration silent() const { return m_open ? m_world.now() - std::max(m_since, m_answered) : net::duration{0}; }
+    [[nodiscard]] net::duration idle() const { return m_open ? net::duration{0} : m_world.now() - m_answered; }
 
     class request {
     public:
@@ -51,7 +52,7 @@ public:
 private:
     net::env& m_world;
     unsigned m_open = 0;  // requests
-    net::time_point m_since{}, m_answered{};
+    net::time_point m_since{}, m_answered;
     net::duration m_waited{0};
 };
 
@@ -67,10 +68,10 @@ struct put_facts {
 };
 
 // One fragment on its way to one miner. On the put's executor.
-class attempt : public std::enable_shared_from_this<attempt> {
+class attempt {
 public:
     attempt(const put_facts& facts, unsigned fragment, std::size_t choice, node_id miner)
-        : m_facts(facts), m_fragment(fragment), m_choice(choice), m_miner(miner), m_clock(facts.on.world), m_senders(facts.executor), m_life(facts.executor) {}
+        : m_facts(facts), m_fragment(fragment), m_choice(choice), m_miner(miner), m_clock(facts.on.world), m_life(facts.executor) {}
 
     [[nodiscard]] unsigned fragment() const noexcept { return m_fragment; }
     [[nodiscard]] std::size_t choice() const noexcept { return m_choice; }
@@ -79,11 +80,12 @@ public:
 
     // Until it has ended. Nothing: it was given up.
     net::awaitable<std::optional<result<void>>> run() {
+        const closing at_the_end(*this);
         m_life.spawn(store());
         co_await m_life.join();
-        release();
         co_return std::move(m_outcome);
     }
+    [[nodiscard]] bool needs_slices() const noexcept { return m_sent < m_facts.what.layout.fragment(); }
     void give_up() {
         m_life.cancel();
         release();
@@ -107,6 +109,13 @@ private:
         end();
         m_slices.reset();
     }
+    struct closing {
+        explicit closing(attempt& what) : of(what) {}
+        ~closing() { of.release(); }
+        closing(const closing&) = delete;
+        closing& operator=(const closing&) = delete;
+        attempt& of;
+    };
     net::awaitable<void> store() {
         const auto slices = m_slices;
         auto op = m_facts.what.layout.fragment() <= chunk_of(m_facts.what.layout) ? whole(slices) : in_chunks(slices);
@@ -147,10 +156,11 @@ private:
         plan.index = static_cast<std::uint8_t>(m_fragment);
         CO_TRY(const auto begun, co_await ask<storage::put_handle>(storage::method::put_begin, plan, net::request_body(), net::lane::control));
         m_handle = begun.handle;
-        for (std::size_t i = 0; i < chunks_in_flight; ++i) m_senders.spawn(send_chunks(slices));
-        co_await m_senders.join();
+        net::task_group senders(m_facts.executor);  // here, so that none starts once this has ended
+        for (std::size_t i = 0; i < chunks_in_flight; ++i) senders.spawn(send_chunks(slices, senders));
+        co_await senders.join();
         if (m_failure) co_return std::move(*m_failure);
-        if (m_sent < m_facts.what.layout.fragment()) co_return error(errc::canceled, "upload given up");
+        if (needs_slices()) co_return error(errc::canceled, "upload given up");
         storage::put_end end;
         end.handle = m_handle;
         end.identity = *m_facts.identity;
@@ -158,7 +168,7 @@ private:
         (void)done;
         co_return result<void>();
     }
-    net::awaitable<void> send_chunks(std::shared_ptr<channel> slices) {
+    net::awaitable<void> send_chunks(std::shared_ptr<channel> slices, net::task_group& senders) {
         for (;;) {
             auto slice = co_await slices->receive();
             if (!slice) co_return;
@@ -175,7 +185,7 @@ private:
             }
             if (!m_failure) m_failure = std::move(sent).error();
             release();  // the others need not go as slowly as this one did
-            m_senders.cancel();
+            senders.cancel();
             co_return;
         }
     }
@@ -189,7 +199,7 @@ private:
     std::uint64_t m_handle = 0, m_sent = 0;
     std::optional<error> m_failure;
     std::optional<result<void>> m_outcome;
-    net::task_group m_senders, m_life;
+    net::task_group m_life;
 };
 
 class put_work {
@@ -221,6 +231,7 @@ private:
         attempt_ptr now;                // under way, or the last
         bool judged = false;            // that one, as slow
         std::set<std::size_t> choices;  // tried for it
+        [[nodiscard]] bool restarted() const noexcept { return choices.size() > 1; }
     };
 
     attempt_ptr start(unsigned fragment, std::size_t choice) {
@@ -231,7 +242,18 @@ private:
         m_tasks.spawn(follow(place.now));
         return place.now;
     }
-    void start_anew(unsigned fragment, std::size_t choice) { m_tasks.spawn(feed({start(fragment, choice)})); }
+    // One feed for all that begin anew at a time, however many do.
+    void start_anew(unsigned fragment, std::size_t choice) {
+        m_anew.push_back(start(fragment, choice));
+        if (!std::exchange(m_feeding_anew, true)) m_tasks.spawn(feed_anew());
+    }
+    net::awaitable<void> feed_anew() {
+        while (!m_anew.empty()) {
+            auto feeding = feed(std::exchange(m_anew, std::vector<attempt_ptr>()));
+            co_await std::move(feeding);
+        }
+        m_feeding_anew = false;
+    }
 
     // Encodes the segment, as fast as the slowest of them takes it.
     net::awaitable<void> feed(std::vector<attempt_ptr> to) {
@@ -262,27 +284,29 @@ private:
     net::awaitable<void> follow(attempt_ptr what) {
         auto stored = co_await what->run();
         auto& place = m_places[what->fragment()];
-        if (!stored || place.now != what) co_return;
-        if (!*stored) co_return failed(*what, std::move(*stored).error());
+        if (!stored || place.done) co_return;
+        if (!*stored) co_return failed(what, std::move(*stored).error());
         place.done = true;
         place.holder = what->miner();
+        if (place.now != what) place.now->give_up();
         reach(m_facts.on.crashes, crash_point::fragment_stored);
         if (std::all_of(m_places.begin(), m_places.end(), [](const auto& p) { return p.done; })) m_tasks.cancel();
     }
 
-    void failed(const attempt& what, error why) {
+    void failed(const attempt_ptr& what, error why) {
         if (why.code == errc::canceled) return;
-        log::warn("layer", "fragment not stored miner={} reason=\"{}\"", what.miner().brief(), why.message());
-        if (why.code == errc::no_space) m_facts.on.where.full(what.miner());
+        log::warn("layer", "fragment not stored miner={} reason=\"{}\"", what->miner().brief(), why.message());
+        if (why.code == errc::no_space) m_facts.on.where.full(what->miner());
         // One miner may lie that we are deposed; more than m of them do not.
         if (why.code == errc::fenced) ++m_fenced;
         const bool hopeless = m_fenced > m_facts.what.layout.geometry.m;
         if (why.code == errc::fenced && !hopeless) why.code = errc::unavailable;
         if (!m_failure || m_failure->code != errc::no_space) m_failure = std::move(why);
         if (hopeless || m_facts.on.world.now() >= m_facts.deadline) return m_tasks.cancel();
-        const auto other = substitute(what.fragment());
+        if (m_places[what->fragment()].now != what) return;  // another one has begun
+        const auto other = substitute(what->fragment());
         if (!other) return m_tasks.cancel();  // nobody is left to try
-        start_anew(what.fragment(), *other);
+        start_anew(what->fragment(), *other);
     }
 
     // A miner that holds nothing of this segment, of a domain that no other fragment uses.
@@ -304,32 +328,52 @@ private:
         while (m_facts.on.world.now() < m_facts.deadline) {
             auto slept = co_await m_facts.on.world.sleep_for(straggler_check);
             if (!slept) co_return;
-            const auto limit = std::max(straggler_factor * waited_for_half(), straggler_factor * m_facts.on.limits.hedge);
+            const auto limit = straggler_factor * std::max(usual_wait(), m_facts.on.limits.hedge);
+            const bool others_wait = longest_idle() > m_facts.on.limits.request / 2;
             for (unsigned i = 0; i < m_places.size(); ++i) {
                 auto& place = m_places[i];
                 const auto& clock = place.now->clock();
-                if (place.done || place.judged || (clock.waited() <= limit && clock.silent() <= m_facts.on.limits.request)) continue;
-                place.judged = true;
-                m_facts.on.where.late(*m_facts.link, place.now->miner());
-                const auto other = substitute(i);
-                if (!other) continue;
-                place.now->give_up();
-                start_anew(i, *other);
+                const bool slow = clock.waited() > limit || (others_wait && clock.silent() > m_facts.on.limits.request);
+                if (!place.done && !place.judged && slow && beginning_anew() < most_anew()) replace(i);
             }
         }
         m_tasks.cancel();
     }
-    [[nodiscard]] net::duration waited_for_half() const {
+    void replace(unsigned fragment) {
+        auto& place = m_places[fragment];
+        place.judged = true;
+        m_facts.on.where.late(*m_facts.link, place.now->miner());
+        const auto other = substitute(fragment);
+        if (!other) return;
+        if (place.now->needs_slices()) place.now->give_up();  // else it holds up nobody, and may yet be first
+        start_anew(fragment, *other);
+    }
+    // If more look slow, it is not they.
+    [[nodiscard]] std::size_t most_anew() const noexcept { return std::max<std::size_t>(m_facts.what.layout.geometry.m, 1); }
+    [[nodiscard]] std::size_t beginning_anew() const {
+        return static_cast<std::size_t>(std::count_if(m_places.begin(), m_places.end(), [](const auto& p) { return !p.done && p.restarted(); }));
+    }
+    // Of those that are here from the start: for as many as are honest, if only m lie, and for half of them.
+    [[nodiscard]] net::duration usual_wait() const {
         std::vector<net::duration> waited;
-        for (const auto& place : m_places) waited.push_back(place.now->clock().waited());
-        const auto half = waited.begin() + static_cast<std::ptrdiff_t>((waited.size() + 1) / 2 - 1);
-        std::nth_element(waited.begin(), half, waited.end());
-        return *half;
+        for (const auto& place : m_places)
+            if (!place.restarted()) waited.push_back(place.now->clock().waited());
+        if (waited.empty()) return m_facts.on.limits.put;
+        const auto rank = std::min<std::size_t>(m_facts.what.layout.geometry.k, (waited.size() + 1) / 2) - 1;
+        std::nth_element(waited.begin(), waited.begin() + static_cast<std::ptrdiff_t>(rank), waited.end());
+        return waited[rank];
+    }
+    [[nodiscard]] net::duration longest_idle() const {
+        net::duration out{0};
+        for (const auto& place : m_places) out = std::max(out, place.now->clock().idle());
+        return out;
     }
 
     put_facts m_facts;
     std::vector<placement::choice> m_choices;
     std::vector<place_of> m_places;
+    std::vector<attempt_ptr> m_anew;  // wait to be fed
+    bool m_feeding_anew = false;
     std::optional<error> m_failure;
     unsigned m_fenced = 0;
     net::task_group m_tasks;

@@ -34,7 +34,7 @@ struct stored_segment {
 };
 
 // Once all fragments are durable. A put holds a few slices (5 of at most 4 MiB), not the fragments: a miner that takes another
-// one's place gets its fragment from the beginning, encoded again.
+// one's place gets its fragment from the beginning, encoded again, which takes as much while it lasts.
 net::awaitable<result<stored_segment>> store_segment(put_context on, std::shared_ptr<miner_link> link, segment_source what, storage::journal_ref owner,
                                                    net::time_point deadline);
 

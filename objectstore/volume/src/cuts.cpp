@@ -238,7 +238,7 @@ result<void> engine::create_snapshot(const std::string& name) {
     }
     reach(m_settings.crashes, crash_point::snapshot_cut);
     // What nobody has synced is on its way to the miners in segments: journaling all of it as well would take longer.
-    m_pool->settle(placed, snapshot_payload, snapshot_patience);
+    if (m_journal->waiting_payload() > snapshot_payload) m_pool->settle(placed, snapshot_payload, snapshot_patience);
     return m_journal->sync_stored(at);
 }
 

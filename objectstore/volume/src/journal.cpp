@@ -149,6 +149,15 @@ std::optional<error> journal::failure() const {
     return m_shared->failure;
 }
 
+std::uint64_t journal::waiting_payload() const {
+    const std::lock_guard lock(m_shared->mutex);
+    std::uint64_t sum = 0;
+    for (const auto& change : m_shared->pending)
+        for (const auto& each : change.places)
+            if (!each.buffer->stored.load(std::memory_order_acquire)) sum += each.length;
+    return sum;
+}
+
 void journal::divide(sequence_number at) {
     const std::lock_guard lock(m_shared->mutex);
     m_shared->divisions[at];
