@@ -120,6 +120,32 @@ TEST_CASE("a miner that stops in the middle of its fragment is replaced, and the
     }
 }
 
+TEST_CASE("where a miner stops, and the one that takes its place as well, a third one stores the fragment") {
+    layer_house house(6);
+    opened on(house, layer_house::quick());
+    struct order {
+        std::mutex mutex;
+        std::vector<std::size_t> begun;  // miners
+    };
+    const auto seen = std::make_shared<order>();
+    for (std::size_t i = 0; i < house.miners(); ++i) {
+        net::local_network::fate stops;
+        stops.delay = 10s;
+        stops.only = [seen, i](const net::request& what) {
+            const std::lock_guard lock(seen->mutex);
+            if (what.method == storage::method::put_begin) seen->begun.push_back(i);
+            const bool first = !seen->begun.empty() && seen->begun.front() == i, fourth = seen->begun.size() > 3 && seen->begun[3] == i;
+            return what.method == storage::method::put_chunk && (first || fourth);
+        };
+        house.set_fate(house.miner(i).id, std::move(stops));
+    }
+    const auto segment = on.volume.holder->put_segment(house.keys(), house.spec(1), noise(5, 5 * MiB));
+    REQUIRE(segment.has_value());
+    REQUIRE(seen->begun.size() == 5);
+    for (const auto i : {seen->begun[0], seen->begun[3]})
+        CHECK(std::find(segment->holders.begin(), segment->holders.end(), house.miner(i).id) == segment->holders.end());
+}
+
 TEST_CASE("where all miners are slow, none is replaced") {
     layer_house house(6);
     auto limits = layer_house::quick();

@@ -228,7 +228,8 @@ private:
     struct place_of {
         bool done = false;
         node_id holder;
-        attempt_ptr now;                // under way, or the last
+        attempt_ptr now;                // the latest
+        std::size_t running = 0;        // attempts; before the latest one that needs no more slices
         bool judged = false;            // that one, as slow
         std::set<std::size_t> choices;  // tried for it
         [[nodiscard]] bool restarted() const noexcept { return choices.size() > 1; }
@@ -238,6 +239,7 @@ private:
         auto& place = m_places[fragment];
         place.now = std::make_shared<attempt>(m_facts, fragment, choice, m_choices[choice].miner);
         place.judged = false;
+        ++place.running;
         place.choices.insert(choice);
         m_tasks.spawn(follow(place.now));
         return place.now;
@@ -284,6 +286,7 @@ private:
     net::awaitable<void> follow(attempt_ptr what) {
         auto stored = co_await what->run();
         auto& place = m_places[what->fragment()];
+        --place.running;
         if (!stored || place.done) co_return;
         if (!*stored) co_return failed(what, std::move(*stored).error());
         place.done = true;
@@ -303,10 +306,10 @@ private:
         if (why.code == errc::fenced && !hopeless) why.code = errc::unavailable;
         if (!m_failure || m_failure->code != errc::no_space) m_failure = std::move(why);
         if (hopeless || m_facts.on.world.now() >= m_facts.deadline) return m_tasks.cancel();
-        if (m_places[what->fragment()].now != what) return;  // another one has begun
-        const auto other = substitute(what->fragment());
-        if (!other) return m_tasks.cancel();  // nobody is left to try
-        start_anew(what->fragment(), *other);
+        const auto& place = m_places[what->fragment()];
+        if (place.now != what && place.running) return;
+        if (const auto other = substitute(what->fragment())) return start_anew(what->fragment(), *other);
+        if (!place.running) m_tasks.cancel();  // nobody is left to try
     }
 
     // A miner that holds nothing of this segment, of a domain that no other fragment uses.
@@ -334,7 +337,7 @@ private:
                 auto& place = m_places[i];
                 const auto& clock = place.now->clock();
                 const bool slow = clock.waited() > limit || (others_wait && clock.silent() > m_facts.on.limits.request);
-                if (!place.done && !place.judged && slow && beginning_anew() < most_anew()) replace(i);
+                if (!place.done && !place.judged && slow && others_anew(i) < most_anew()) replace(i);
             }
         }
         m_tasks.cancel();
@@ -350,8 +353,10 @@ private:
     }
     // If more look slow, it is not they.
     [[nodiscard]] std::size_t most_anew() const noexcept { return std::max<std::size_t>(m_facts.what.layout.geometry.m, 1); }
-    [[nodiscard]] std::size_t beginning_anew() const {
-        return static_cast<std::size_t>(std::count_if(m_places.begin(), m_places.end(), [](const auto& p) { return !p.done && p.restarted(); }));
+    [[nodiscard]] std::size_t others_anew(unsigned than) const {
+        std::size_t out = 0;
+        for (unsigned i = 0; i < m_places.size(); ++i) out += i != than && !m_places[i].done && m_places[i].restarted();
+        return out;
     }
     // Of those that are here from the start: for as many as are honest, if only m lie, and for half of them.
     [[nodiscard]] net::duration usual_wait() const {
