@@ -33,5 +33,5 @@ for i in 1 2; do
     dd if="$work/mnt/large" of="$work/mnt/copy.$i" bs=64K status=none
 done
 within "a mount" "$(mount_pid "$work/mnt")"
-umount "$work/mnt"
+cess umount "$work/mnt"
 say "done"

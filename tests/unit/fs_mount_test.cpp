@@ -1,4 +1,5 @@
 #include "mount/mountinfo.hpp"
+#include "mount/run_file.hpp"
 #include "options.hpp"
 
 #include <catch2/catch.hpp>
@@ -64,4 +65,19 @@ TEST_CASE("mountinfo is read with its escapes, and the topmost mount found") {
     CHECK(found->minor == 45);
     CHECK(found->type == mount_type);
     CHECK_FALSE(find_mount(rows, "/mnt").has_value());
+}
+
+TEST_CASE("a daemon that ends late does not take the run file of the mount that has its number by now") {
+    using namespace std::chrono_literals;
+    constexpr unsigned minor = 0x7fffff01;  // of no mount
+    auto first = run_file::create(minor);
+    REQUIRE(first.has_value());
+    auto second = run_file::create(minor);
+    REQUIRE(second.has_value());
+    first->reset();
+    auto waited = run_file_watch::open(minor).wait(50ms);
+    REQUIRE(!waited.has_value());
+    CHECK(waited.error().code == errc::timeout);  // it runs
+    second->reset();
+    CHECK(run_file_watch::open(minor).wait(50ms).has_value());
 }

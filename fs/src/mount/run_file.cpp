@@ -44,8 +44,13 @@ result<std::unique_ptr<run_file>> run_file::create(unsigned device_minor) {
     return file;
 }
 
+bool run_file::has_its_name() const noexcept {
+    struct stat here {}, there {};
+    return ::fstat(m_fd, &here) == 0 && ::lstat(m_path.c_str(), &there) == 0 && here.st_dev == there.st_dev && here.st_ino == there.st_ino;
+}
+
 run_file::~run_file() {
-    ::unlink(m_path.c_str());
+    if (has_its_name()) ::unlink(m_path.c_str());
     if (!m_ended) ::close(m_fd);
 }
 

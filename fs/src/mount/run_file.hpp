@@ -14,7 +14,7 @@ namespace cess::fs {
 class run_file {
 public:
     [[nodiscard]] static result<std::unique_ptr<run_file>> create(unsigned device_minor);
-    ~run_file();  // who watches has the file open: its name can go
+    ~run_file();  // who watches has the file open: its name can go, unless another mount has the number, and the name, by now
     run_file(const run_file&) = delete;
     run_file& operator=(const run_file&) = delete;
 
@@ -22,6 +22,7 @@ public:
 
 private:
     run_file(int fd, std::string path) : m_fd(fd), m_path(std::move(path)) {}
+    [[nodiscard]] bool has_its_name() const noexcept;
     int m_fd;
     std::string m_path;
     bool m_ended = false;
