@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A device and a mount keep within the memory that they were given (`memory`, 512 MiB unless said otherwise), whatever is
-# written and read: all block sizes mixed at random, at the full speed of the machine, with nobody syncing.
+# written and read: all block sizes mixed at random, at the full speed of the machine, with nobody syncing. And miners do not
+# fill the machine's memory with what is written to them.
 . "$(dirname "$0")/lib.sh"
 need nbdkit fio dd
 need_fuse
@@ -17,12 +18,28 @@ within() {
     [ "$peak" -le 512 ] || fail "$1 took $peak MiB, more than 512"
 }
 
+stream() { fio --name=stream --ioengine=nbd --uri="$(uri "$work/disk.sock")" --size=1g --rw=write --bs=1m --iodepth=8 "$@" > "$work/fio.log" || fail "fio write"; }
+stream --end_fsync=1
+python3 - "$work/net" << 'P' || fail "miners keep in memory what was written to them"
+import glob, os, sys
+files = [f for f in glob.glob(sys.argv[1] + "/**/fragments/**", recursive=True) if os.path.isfile(f) and os.path.getsize(f) > 1 << 20]
+def in_memory(path):
+    with open(path, "rb", buffering=0) as f:
+        try:
+            return os.preadv(f.fileno(), [bytearray(1 << 16)], 1 << 19, os.RWF_NOWAIT) > 0
+        except BlockingIOError:
+            return False
+kept = sum(map(in_memory, files))
+print(f"{kept} of {len(files)} large fragments are in memory")
+sys.exit(not files or kept > len(files) / 4)
+P
+
 for pass in randwrite randread randwrite randread; do
     fio --name=mixed --ioengine=nbd --uri="$(uri "$work/disk.sock")" --size=2g --io_size=600m --rw=$pass --iodepth=16 --end_fsync=1 \
         --bssplit=512/5:1k/5:4k/40:8k/15:16k/15:64k/10:256k/5:1m/5 > "$work/fio.log" || fail "fio $pass"
 done
 within "a device under mixed writes and reads" "$nbd_pid"
-fio --name=stream --ioengine=nbd --uri="$(uri "$work/disk.sock")" --size=1g --rw=write --bs=1m --iodepth=8 > "$work/fio.log" || fail "fio write"
+stream
 within "a device under a stream" "$nbd_pid"
 
 cess volume create files --type fs > /dev/null

@@ -9,6 +9,9 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include <linux/magic.h>
+#include <sys/vfs.h>
+
 using namespace cess;
 
 namespace {
@@ -120,6 +123,23 @@ TEST_CASE("what is in memory is read at once, right or not at all") {
     }
     CHECK(at_once > 0);
     CHECK(file->read_at_once(~std::uint64_t{0}, all).error() == errc::out_of_range);
+}
+
+TEST_CASE("what is let go of leaves the memory and stays on the disk") {
+    const scratch at;
+    struct statfs about {};
+    REQUIRE(::statfs(at.path.c_str(), &about) == 0);
+    if (about.f_type == TMPFS_MAGIC || about.f_type == RAMFS_MAGIC) return;  // its memory is the disk
+    bytes content(1 * MiB + 5);
+    seeded_random(8).fill(content);
+    const auto file = os::posix_file_system().open(at.path + "/f", os::open_mode::create_new).value();
+    REQUIRE(file->write_at(0, content));
+    REQUIRE(file->sync());
+    file->let_go();
+    bytes read(content.size());
+    CHECK(file->read_at_once(0, read).value() == 0);
+    REQUIRE(file->read_at(0, read).value() == read.size());
+    CHECK(read == content);
 }
 
 TEST_CASE("a directory is locked for one process and free again afterwards") {

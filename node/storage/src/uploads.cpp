@@ -71,6 +71,7 @@ result<void> uploads::finish(upload& u, const segment_identity& named) {
     CHECK_OK(u.out->write_at(fragment_data_at + u.length, hashes));
     CHECK_OK(u.out->write_at(0, front));
     CHECK_OK(u.out->sync());
+    u.out->let_go();  // a miner's memory is for what is read; pages that are written and dropped are the next upload's, still warm
     u.out.reset();
     auto published = m_into.publish(fragment, header.tag, {u.path, u.length, std::move(u.claim), std::move(u.reserved)});
     // After the rename the name in tmp is nobody's; before it, the destructor removes it.
