@@ -32,14 +32,14 @@ public:
         ~share() {
             if (m_of) m_of->give_back(m_size);
         }
-        // The engine's bounds within this share. More than 64 MiB of buffers make no writer faster, but snapshots slower, which
+        // The engine's bounds within this share. More than 40 MiB of buffers make no writer faster, but snapshots slower, which
         // wait until what was written before them is stored.
         void apply(volume::settings& to) const {
             const auto whole = [](std::uint64_t n) { return std::max(n / MiB, std::uint64_t{1}) * MiB; };
             const bool local = to.acknowledge == volume::durability::local;
             to.local_bytes = whole(m_size / 8);
-            to.buffers_max = std::min<std::uint64_t>(64 * MiB, whole(m_size * (local ? 4 : 5) / 8));
-            to.segment_size = std::min<std::uint64_t>(16 * MiB, whole(to.buffers_max / 4));
+            to.buffers_max = std::min<std::uint64_t>(40 * MiB, whole(m_size * (local ? 4 : 5) / 8));
+            to.segment_size = std::min<std::uint64_t>(10 * MiB, whole(to.buffers_max / 4));
             to.metadata_cache = whole(m_size * 5 / 16);
             to.memtable = std::min<std::uint64_t>(8 * MiB, whole(m_size / 16));
         }

@@ -39,6 +39,10 @@ result<std::shared_ptr<buffer_pool::slot>> buffer_pool::reserve(std::uint64_t wa
     for (;;) {
         if (m_stop) return error(errc::canceled, "volume is closed");
         if (m_open) break;
+        if (m_pauses > 0 && clock::now() < m_paused_until) {
+            m_changed.wait_until(lock, m_paused_until);
+            continue;
+        }
         if (m_bytes == 0 || m_bytes + m_limits.segment_size <= m_limits.buffers_max) {
             m_open = std::make_shared<slot>();
             m_open->buffer = std::make_shared<segment_buffer>(segment_number{m_next++}, m_limits.segment_size, m_memory);
@@ -166,6 +170,23 @@ void buffer_pool::settle(std::uint64_t upto, std::uint64_t but, net::duration pa
     const auto deadline = clock::now() + patience;
     while (!m_stop && m_failure.code == errc::ok && m_finished + but < upto)
         if (m_changed.wait_until(lock, deadline) == std::cv_status::timeout) return;
+}
+
+buffer_pool::pause::pause(buffer_pool& of, net::duration at_most) : m_of(of) {
+    const std::lock_guard lock(m_of.m_mutex);
+    ++m_of.m_pauses;
+    const auto now = clock::now();
+    if (now < m_of.m_no_pause_until) return;
+    m_of.m_paused_until = now + at_most;
+    m_of.m_no_pause_until = now + 2 * at_most;
+}
+
+buffer_pool::pause::~pause() {
+    {
+        const std::lock_guard lock(m_of.m_mutex);
+        --m_of.m_pauses;
+    }
+    m_of.m_changed.notify_all();
 }
 
 std::uint64_t buffer_pool::bytes_held() const {

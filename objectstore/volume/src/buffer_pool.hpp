@@ -49,6 +49,18 @@ public:
     // Until of the first `upto` bytes that were placed all but about `but` are stored. Ends early when storing fails or the
     // pool stops, and after `patience`.
     void settle(std::uint64_t upto, std::uint64_t but, net::duration patience);
+    // While it lives, and at most for `at_most`, no new buffer is begun: what is there has the machine for itself. One that
+    // comes too soon after another does nothing, so that writers have half of the time for themselves.
+    class pause {
+    public:
+        pause(buffer_pool& of, net::duration at_most);
+        pause(const pause&) = delete;
+        pause& operator=(const pause&) = delete;
+        ~pause();
+
+    private:
+        buffer_pool& m_of;
+    };
     void wake();  // something changed that waiters look at
     void abandon();  // waiters get errc::canceled, no put is started any more
     void stop();     // abandons, and waits for running puts
@@ -104,6 +116,8 @@ private:
     std::deque<std::shared_ptr<slot>> m_sealed;
     std::uint64_t m_bytes = 0;           // held by buffers
     std::uint64_t m_placed = 0, m_finished = 0;  // bytes, since the start
+    unsigned m_pauses = 0;
+    clock::time_point m_paused_until{}, m_no_pause_until{};
     error m_failure;                     // of the last put, until one succeeds
     clock::time_point m_retry_at{};
     std::chrono::milliseconds m_backoff{0};
