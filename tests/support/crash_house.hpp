@@ -85,6 +85,7 @@ public:
 
     // ---- miners; one thread
     [[nodiscard]] std::size_t miners() const noexcept { return m_miners.size(); }
+    [[nodiscard]] node_id id_of(std::size_t miner) const { return m_miners[miner].id; }
     [[nodiscard]] bool up(std::size_t miner) const { return m_miners[miner].now != nullptr; }
     void cut_power(std::size_t miner, std::uint64_t seed);
     void wipe(std::size_t miner);  // REQUIRES: it is down

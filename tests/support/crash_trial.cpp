@@ -95,6 +95,7 @@ public:
         calm();
         write_again();
         make_root_final();
+        check_fragments();
         check_snapshots();
         if (below(2)) check_clone();
         close_and_open();
@@ -392,6 +393,7 @@ private:
     void wipe_once(std::size_t victim) {
         if (m_house.up(victim) || m_wiped) return;
         m_wiped = true;
+        m_wiped_miner = m_house.id_of(victim);
         m_house.wipe(victim);
     }
 
@@ -590,6 +592,35 @@ private:
         }
     }
 
+    // What the ledger lists is at its holders, all of it: who loses as much as the code allows, loses nothing.
+    void check_fragments() {
+        if (m_liar || m_broken.lying_syncs) return;
+        const auto deadline = clock::now() + recovery_patience;
+        for (;;) {
+            const auto missing = missing_fragments();
+            if (missing.empty()) return;
+            if (clock::now() > deadline) fail("a fragment is not where the ledger lists it: " + missing);
+            std::this_thread::sleep_for(20ms);
+        }
+    }
+
+    std::string missing_fragments() {
+        auto& layer = *m_owner.who->layer;
+        const auto soon = [&] { return m_house.world().now() + layer.limits().ledger; };
+        segment_number after;
+        for (;;) {
+            const auto page = net::wait(m_house.world(), layer.ledger().segments(m_record.id, after, 100, soon()));
+            if (!page) return page.error().message();
+            if (page->empty()) return {};
+            after = page->back().number;
+            for (const auto& each : *page) {
+                if (each.death.value != 0) continue;  // it may be deleted while we look
+                for (const auto& fault : layer.verify(each))
+                    if (fault.miner != m_wiped_miner) return "segment " + std::to_string(each.number.value) + " miner " + fault.miner.brief() + ": " + fault.what.message();
+            }
+        }
+    }
+
     void close_and_open() {
         m_history.acknowledged(m_owner.what->applied());
         if (auto closed = m_owner.what->close(); !closed) fail("close: " + closed.error().message());
@@ -652,6 +683,7 @@ private:
     unsigned m_named = 0, m_opened = 0, m_failed_openings = 0;
     std::mutex m_resizing;
     std::vector<std::uint64_t> m_sizes{device_size};  // one of them is the volume's
+    node_id m_wiped_miner;
     bool m_liar = false, m_wipes = false, m_wiped = false, m_stranded = false;
     std::size_t m_only = 0;
 };

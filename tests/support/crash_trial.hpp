@@ -8,6 +8,7 @@
 //   - a third of the seeds acknowledge from the owners' own disk, which forgets and tears what was not synced; nothing of
 //     its journals is ever set aside
 //   - an owner that was replaced while it wrote has no acknowledgement that its successor does not know
+//   - in the end every fragment is where the ledger lists it, but at a miner that was wiped
 //   - an acknowledged resize stands; the volume can be written again, closed, opened, cloned
 #pragma once
 

@@ -16,7 +16,7 @@ constexpr std::uint64_t segment = 64 * KiB;
 // Puts wait while it is shut.
 class bed {
 public:
-    bed() { m_table.set_own(0); }
+    explicit bed(net::duration patience = 10s) : m_patience(patience) { m_table.set_own(0); }
     ~bed() {
         m_shut = false;
         pool.stop();
@@ -49,11 +49,12 @@ private:
         return out;
     }
 
+    const net::duration m_patience;
     std::atomic<bool> m_shut{false};
     segment_table m_table;
 
 public:
-    buffer_pool pool{m_table, hooks(), {segment, 8 * segment, 10s, 1, {}}, {1}};
+    buffer_pool pool{m_table, hooks(), {segment, 8 * segment, m_patience, 1, {}}, {1}};
 };
 
 bool waits(std::future<result<void>>& what) { return what.wait_for(60ms) == std::future_status::timeout; }
@@ -73,17 +74,56 @@ TEST_CASE("while writers pause no new buffer is begun, and they go on at once wh
     CHECK(late.get());
 }
 
-TEST_CASE("a pause ends by its bound, and the next one leaves writers as long") {
+TEST_CASE("a pause ends by its bound, though it lives") {
     bed on;
-    const buffer_pool::pause first(on.pool, 2s);
+    const buffer_pool::pause pause(on.pool, 200ms);
+    auto held = on.place_beside(1);
+    REQUIRE(held.wait_for(10s) == std::future_status::ready);
+    CHECK(held.get());
+}
+
+TEST_CASE("a pause that comes sooner after another than that took does nothing") {
+    for (int tries = 0; tries < 20; ++tries) {
+        bed on;
+        const auto began = std::chrono::steady_clock::now();
+        {
+            const buffer_pool::pause first(on.pool, 1min);
+            std::this_thread::sleep_for(100ms);
+        }
+        const auto ended = std::chrono::steady_clock::now();
+        const buffer_pool::pause second(on.pool, 1min);
+        if (std::chrono::steady_clock::now() - ended > ended - began) continue;  // the machine slept in between
+        auto free = on.place_beside(1);
+        CHECK(free.wait_for(10s) == std::future_status::ready);
+        on.pool.abandon();
+        return;
+    }
+    FAIL("the machine sleeps");
+}
+
+TEST_CASE("a pause that lived on while another began does not end it") {
+    bed on;
+    std::optional<buffer_pool::pause> first(std::in_place, on.pool, 50ms);
+    std::this_thread::sleep_for(120ms);
+    const buffer_pool::pause second(on.pool, 1min);
     auto held = on.place_beside(1);
     CHECK(waits(held));
-    CHECK(held.get());  // though it lives
-    on.pool.seal_open();
-    const buffer_pool::pause second(on.pool, 10min);  // within the two seconds
-    auto free = on.place_beside(1);
-    CHECK(free.wait_for(60s) == std::future_status::ready);
+    first.reset();
+    CHECK(waits(held));
     on.pool.abandon();
+}
+
+TEST_CASE("the time of a pause is not of a writer's patience") {
+    bed on(300ms);
+    on.shut(true);
+    REQUIRE(on.place(8 * segment));  // full
+    const buffer_pool::pause pause(on.pool, 400ms);
+    auto held = on.place_beside(1);
+    std::this_thread::sleep_for(350ms);
+    CHECK(waits(held));
+    on.shut(false);
+    REQUIRE(held.wait_for(10s) == std::future_status::ready);
+    CHECK(held.get());
 }
 
 TEST_CASE("who is held by a pause is let go when the pool is abandoned") {

@@ -167,6 +167,28 @@ TEST_CASE("a read finds what its owner moves away before every look") {
     CHECK(gone == snapshots - 1);
 }
 
+TEST_CASE("segments of a time when they were larger are cleaned as well") {
+    memory_network net;
+    net.create_volume("d", block_type, device);
+    auto how = memory_device::settings(0);
+    how.segment_size = 2 * segment;
+    memory_device d(net, how);
+    d.write(0, device, 1);
+    d.checkpoint();
+    REQUIRE(d.on->close().has_value());
+    how.segment_size = segment;
+    d.open(how);
+    volume::change trim;  // so much that is left of each is more than one of today's segments
+    for (std::uint64_t block = 0; block < device / 4096; ++block)
+        if (block % 8 < 3) trim.zero(1, block * 4096, 4096);
+    d.apply(trim);
+    d.checkpoint();
+    d.clean();
+    const auto now = d.on->usage_now();
+    CHECK(now.logical == device / 8 * 5);
+    CHECK(now.stored <= now.logical * 3 / 2);
+}
+
 TEST_CASE("trimming a whole device frees it") {
     memory_network net;
     net.create_volume("d", block_type, device);

@@ -93,7 +93,9 @@ public:
         if (::fstat(m_fd.get(), &about) < 0) return failed("stat", m_path);
         return static_cast<std::uint64_t>(about.st_size);
     }
-    void let_go() override { (void)::posix_fadvise(m_fd.get(), 0, 0, POSIX_FADV_DONTNEED); }
+    void let_go(std::uint64_t offset, std::uint64_t length) override {
+        if (fits(offset, length)) (void)::posix_fadvise(m_fd.get(), static_cast<off_t>(offset), static_cast<off_t>(length), POSIX_FADV_DONTNEED);
+    }
 
 private:
     descriptor m_fd;

@@ -5,6 +5,13 @@
 #include <algorithm>
 
 namespace cess::storage {
+namespace {
+
+// A miner's memory is for what is read; and pages that are written and let go of are the next upload's, still warm. Small
+// fragments are of metadata, and read soon.
+constexpr std::uint64_t let_go_min = 1 * MiB;
+
+}  // namespace
 
 // Its file is removed when it dies unpublished.
 struct uploads::upload {
@@ -71,7 +78,7 @@ result<void> uploads::finish(upload& u, const segment_identity& named) {
     CHECK_OK(u.out->write_at(fragment_data_at + u.length, hashes));
     CHECK_OK(u.out->write_at(0, front));
     CHECK_OK(u.out->sync());
-    u.out->let_go();  // a miner's memory is for what is read; pages that are written and dropped are the next upload's, still warm
+    if (u.length >= let_go_min) u.out->let_go(fragment_data_at, u.length);
     u.out.reset();
     auto published = m_into.publish(fragment, header.tag, {u.path, u.length, std::move(u.claim), std::move(u.reserved)});
     // After the rename the name in tmp is nobody's; before it, the destructor removes it.

@@ -32,8 +32,8 @@ public:
         ~share() {
             if (m_of) m_of->give_back(m_size);
         }
-        // The engine's bounds within this share. More than 40 MiB of buffers make no writer faster, but snapshots slower, which
-        // wait until what was written before them is stored.
+        // The engine's bounds within this share. More than 40 MiB of buffers make hardly a writer faster, but snapshots slower,
+        // which wait until what was written before them is stored.
         void apply(volume::settings& to) const {
             const auto whole = [](std::uint64_t n) { return std::max(n / MiB, std::uint64_t{1}) * MiB; };
             const bool local = to.acknowledge == volume::durability::local;

@@ -79,9 +79,9 @@ public:
         if (m_direct) co_return std::move(*m_direct);
         const unsigned k = m_segment->geometry.k;
         if (m_have.size() < k) {
-            auto why = m_failure ? std::move(*m_failure) : error(errc::timeout, "no answer in time");
             co_return error(errc::unavailable, "segment " + m_segment->id.brief() + " fragment " + std::to_string(m_index) + ": " + std::to_string(m_have.size()) +
-                                                   " of " + std::to_string(k) + " fragments can be read: " + why.message());
+                                                   " of " + std::to_string(k) + " fragments can be read: " +
+                                                   (m_failures.empty() ? std::string("no answer in time") : m_failures));
         }
         m_on.count.decoded.add();
         bytes out;
@@ -140,7 +140,7 @@ private:
         }
         if (got.error().code == errc::canceled) co_return;
         m_holder_answered = true;
-        m_failure = std::move(got).error();
+        failed(got.error());
         ask_others();
     }
 
@@ -166,7 +166,7 @@ private:
         auto got = co_await read_fragment(m_on, m_segment, index, m_from, m_to, m_proven, m_deadline);
         if (!got) {
             if (got.error().code == errc::canceled) co_return;
-            m_failure = std::move(got).error();
+            failed(got.error());
             ask_next();
             co_return;
         }
@@ -177,6 +177,8 @@ private:
         if (m_asked_holder && !m_holder_answered) m_on.link.directory().late(m_segment->holders[m_index], m_on.world.now() - *m_asked_holder);
         m_tasks.cancel();
     }
+
+    void failed(const error& why) { m_failures += (m_failures.empty() ? "" : "; ") + why.message(); }
 
     read_context m_on;
     segment_ptr m_segment;
@@ -191,7 +193,7 @@ private:
     bool m_holder_answered = false;
     std::optional<bytes> m_direct;
     std::map<unsigned, bytes> m_have;
-    std::optional<error> m_failure;
+    std::string m_failures;  // of each that was asked
     net::task_group m_tasks;
 };
 

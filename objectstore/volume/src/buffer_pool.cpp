@@ -35,12 +35,13 @@ error buffer_pool::full() const {
 
 result<std::shared_ptr<buffer_pool::slot>> buffer_pool::reserve(std::uint64_t wanted, hold& out) {
     std::unique_lock lock(m_mutex);
-    const auto deadline = clock::now() + m_limits.patience;
+    auto deadline = clock::now() + m_limits.patience;
     for (;;) {
         if (m_stop) return error(errc::canceled, "volume is closed");
         if (m_open) break;
-        if (m_pauses > 0 && clock::now() < m_paused_until) {
+        if (const auto began = clock::now(); began < m_paused_until) {
             m_changed.wait_until(lock, m_paused_until);
+            deadline += clock::now() - began;  // that buffers are full is not to blame for it
             continue;
         }
         if (m_bytes == 0 || m_bytes + m_limits.segment_size <= m_limits.buffers_max) {
@@ -164,6 +165,11 @@ std::uint64_t buffer_pool::placed() const {
     return m_placed;
 }
 
+std::uint64_t buffer_pool::sealed() const {
+    const std::lock_guard lock(m_mutex);
+    return m_placed - (m_open ? m_open->used : 0);
+}
+
 // Segments are stored in about the order in which they were placed.
 void buffer_pool::settle(std::uint64_t upto, std::uint64_t but, net::duration patience) {
     std::unique_lock lock(m_mutex);
@@ -174,17 +180,21 @@ void buffer_pool::settle(std::uint64_t upto, std::uint64_t but, net::duration pa
 
 buffer_pool::pause::pause(buffer_pool& of, net::duration at_most) : m_of(of) {
     const std::lock_guard lock(m_of.m_mutex);
-    ++m_of.m_pauses;
     const auto now = clock::now();
     if (now < m_of.m_no_pause_until) return;
-    m_of.m_paused_until = now + at_most;
+    m_began = now;
+    m_of.m_paused_until = m_until = now + at_most;
     m_of.m_no_pause_until = now + 2 * at_most;
 }
 
 buffer_pool::pause::~pause() {
+    if (m_began == clock::time_point{}) return;
     {
         const std::lock_guard lock(m_of.m_mutex);
-        --m_of.m_pauses;
+        if (m_of.m_paused_until != m_until) return;  // it took so long that another one has begun
+        const auto now = std::min<clock::time_point>(clock::now(), m_until);
+        m_of.m_paused_until = now;
+        m_of.m_no_pause_until = now + (now - m_began);
     }
     m_of.m_changed.notify_all();
 }

@@ -46,11 +46,12 @@ public:
     // Until the segment is stored (or forgotten); errc::canceled on stop, errc::timeout with the last failure.
     [[nodiscard]] result<void> wait_stored(segment_number number, net::duration patience);
     [[nodiscard]] std::uint64_t placed() const;  // bytes, since the start
+    [[nodiscard]] std::uint64_t sealed() const;  // of those, in buffers that are to be stored
     // Until of the first `upto` bytes that were placed all but about `but` are stored. Ends early when storing fails or the
     // pool stops, and after `patience`.
     void settle(std::uint64_t upto, std::uint64_t but, net::duration patience);
-    // While it lives, and at most for `at_most`, no new buffer is begun: what is there has the machine for itself. One that
-    // comes too soon after another does nothing, so that writers have half of the time for themselves.
+    // While it lives, and at most for `at_most`, writers begin no new buffer: what is there is stored sooner. Writers have half
+    // of the time for themselves: one that comes sooner after another than that took does nothing.
     class pause {
     public:
         pause(buffer_pool& of, net::duration at_most);
@@ -60,6 +61,7 @@ public:
 
     private:
         buffer_pool& m_of;
+        std::chrono::steady_clock::time_point m_began{}, m_until{};  // not: it does nothing
     };
     void wake();  // something changed that waiters look at
     void abandon();  // waiters get errc::canceled, no put is started any more
@@ -116,7 +118,6 @@ private:
     std::deque<std::shared_ptr<slot>> m_sealed;
     std::uint64_t m_bytes = 0;           // held by buffers
     std::uint64_t m_placed = 0, m_finished = 0;  // bytes, since the start
-    unsigned m_pauses = 0;
     clock::time_point m_paused_until{}, m_no_pause_until{};
     error m_failure;                     // of the last put, until one succeeds
     clock::time_point m_retry_at{};

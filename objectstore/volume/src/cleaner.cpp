@@ -50,7 +50,7 @@ cleaner::cleaner(parts of)
       m_freed(m_of.count.make_counter("cess_volume_cleaning_freed_bytes_total", "Plain bytes of segments that cleaning freed.", label_of(m_of.record))),
       m_stored_gauge(m_of.count.make_gauge("cess_volume_stored_bytes", "Plain bytes of the segments that hold the volume's data.", label_of(m_of.record))),
       m_needed_gauge(m_of.count.make_gauge("cess_volume_needed_bytes", "Of those, bytes that the head or a snapshot needs.", label_of(m_of.record))),
-      m_capacity(std::min(m_of.how.segment_size, m_of.how.buffers_max / 4)) {}
+      m_capacity(capacity_max()) {}
 
 cleaner::~cleaner() { stop(); }
 
@@ -67,6 +67,11 @@ void cleaner::stop() {
     if (m_thread.joinable()) m_thread.join();
     const std::lock_guard nobody_passes(m_passing);  // they see that we stop
 }
+
+std::uint64_t cleaner::capacity_max() const noexcept { return std::min(m_of.how.segment_size, m_of.how.buffers_max / 4); }
+
+// What one unit may take of a container that is its alone: it may be of a time with larger segments.
+std::uint64_t cleaner::unit_max() const noexcept { return m_capacity < capacity_max() ? m_capacity : m_of.how.buffers_max / 2; }
 
 bool cleaner::stopping() const {
     const std::lock_guard lock(m_mutex);
@@ -207,7 +212,7 @@ std::vector<cleaner::candidate> cleaner::choose(const std::vector<segment_table:
             moves += unit.members.size() + 1;
             m_freed.add(unit.at->length);
             out.unneeded.push_back(unit.at->number);
-        } else if (next.needed != 0 && pays_to_pack(next.needed, unit.at->length) && !m_unreadable.contains(unit.at->number)) {
+        } else if (next.needed != 0 && next.needed <= unit_max() && pays_to_pack(next.needed, unit.at->length) && !m_unreadable.contains(unit.at->number)) {
             sparse_ones.push_back(std::move(next));
         }
     }
@@ -262,7 +267,7 @@ result<void> cleaner::pack(std::vector<candidate>& chosen, segment_table::cleani
             std::size_t pieces = 0;
             for (auto* each : units) {
                 const auto more = each->needed + container_entry_size * each->pieces();
-                if (size + more > m_capacity || pieces + each->pieces() > container_pieces_max) {
+                if (size + more > (now.empty() ? unit_max() : m_capacity) || pieces + each->pieces() > container_pieces_max) {
                     later.push_back(each);
                     continue;
                 }
@@ -337,7 +342,7 @@ result<void> cleaner::pack_one(std::vector<candidate*>& units, segment_table::cl
     }
     made.at = std::move(stored);
     out.made.push_back(std::move(made));
-    m_capacity = std::min(std::min(m_of.how.segment_size, m_of.how.buffers_max / 4), m_capacity * 2);
+    m_capacity = std::min(capacity_max(), m_capacity * 2);
     return {};
 }
 

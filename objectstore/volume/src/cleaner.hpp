@@ -56,6 +56,8 @@ private:
     [[nodiscard]] result<void> make_final(std::chrono::steady_clock::time_point deadline);
     void pace(std::uint64_t bytes);
     [[nodiscard]] bool sleep(net::duration time);  // false: stopping
+    [[nodiscard]] std::uint64_t capacity_max() const noexcept;
+    [[nodiscard]] std::uint64_t unit_max() const noexcept;
 
     const parts m_of;
     counter& m_passes;

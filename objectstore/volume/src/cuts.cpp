@@ -14,7 +14,6 @@ constexpr std::size_t waiting_heads_max = 8;
 constexpr std::size_t waiting_snapshots_max = 512;
 constexpr int closing_checkpoints_max = 8;
 constexpr auto flush_patience = std::chrono::seconds(60);
-constexpr std::uint64_t snapshot_payload = 4 * MiB;  // journaled for a snapshot rather than waited for
 constexpr auto snapshot_patience = std::chrono::seconds(2);
 constexpr auto snapshot_pause = std::chrono::milliseconds(250);  // of writers, for what they wrote before to be stored
 constexpr auto upkeep_period = std::chrono::milliseconds(500);
@@ -219,12 +218,14 @@ result<void> engine::create_snapshot(const std::string& name) {
     snapshot_edit edit{name, static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::seconds>(now).count()), record().size};
     sequence_number at;
     std::uint64_t placed = 0;
+    bool much = false;
     std::optional<buffer_pool::pause> quiet;
     {
         const cut_role role(*this);
         if (!role) return error(errc::timeout, "local checkpoint of the snapshot");
         CHECK_OK(claim_name(name));
-        if (m_pool->unstored_bytes() > snapshot_payload) quiet.emplace(*m_pool, snapshot_pause);
+        much = m_journal->payload_exceeds(payload_much(), applied());
+        if (much) quiet.emplace(*m_pool, snapshot_pause);
         placed = m_pool->placed();
         auto made = make_cut(edit);
         if (!made) {
@@ -241,7 +242,8 @@ result<void> engine::create_snapshot(const std::string& name) {
     }
     reach(m_settings.crashes, crash_point::snapshot_cut);
     // What nobody has synced is on its way to the miners in segments: journaling all of it as well would take longer.
-    if (m_journal->waiting_payload() > snapshot_payload) m_pool->settle(placed, snapshot_payload, snapshot_patience);
+    if (much) m_pool->settle(placed, payload_much(), snapshot_patience);
+    quiet.reset();
     return m_journal->sync_stored(at);
 }
 

@@ -8,6 +8,7 @@ namespace cess::volume {
 namespace {
 
 constexpr std::size_t user_key_max = 64 * KiB;
+constexpr auto settle_patience = std::chrono::milliseconds(200);  // of a sync, for segments
 constexpr std::uint64_t memtable_hard_factor = 12;  // below the 16 at which RocksDB would switch memtables by itself
 
 std::uint64_t since_us(std::chrono::steady_clock::time_point when) {
@@ -374,6 +375,9 @@ result<void> engine::sync(sequence_number upto) {
         if (m_failed) return *m_failed;
     }
     m_count_syncs.add();
+    // What is on its way to the miners in segments need not go there in the journal as well, if there is more than a little.
+    if (m_settings.acknowledge == durability::remote && m_journal->payload_exceeds(2 * payload_much(), upto))
+        m_pool->settle(m_pool->sealed(), payload_much(), settle_patience);
     CHECK_OK(m_journal->sync(upto));
     m_sync_time.observe_us(since_us(began));
     return {};

@@ -149,13 +149,16 @@ std::optional<error> journal::failure() const {
     return m_shared->failure;
 }
 
-std::uint64_t journal::waiting_payload() const {
+bool journal::payload_exceeds(std::uint64_t limit, sequence_number upto) const {
     const std::lock_guard lock(m_shared->mutex);
+    if (m_shared->pending_data <= limit) return false;
     std::uint64_t sum = 0;
-    for (const auto& change : m_shared->pending)
+    for (const auto& change : m_shared->pending) {
+        if (change.at > upto || sum > limit) break;
         for (const auto& each : change.places)
             if (!each.buffer->stored.load(std::memory_order_acquire)) sum += each.length;
-    return sum;
+    }
+    return sum > limit;
 }
 
 void journal::divide(sequence_number at) {

@@ -50,8 +50,8 @@ public:
     [[nodiscard]] result<void> sync_locations();  // all that were handed to locate(), at the miners
     // Waits while too much is applied and not appended.
     [[nodiscard]] result<void> relieve();
-    // Bytes of changes that wait to be appended whose segment is not stored.
-    [[nodiscard]] std::uint64_t waiting_payload() const;
+    // Whether the changes up to this one that wait to be appended have more than `limit` bytes whose segment is not stored.
+    [[nodiscard]] bool payload_exceeds(std::uint64_t limit, sequence_number upto) const;
     [[nodiscard]] sequence_number durable() const noexcept;
     [[nodiscard]] sequence_number stored() const noexcept;
     [[nodiscard]] std::optional<error> failure() const;

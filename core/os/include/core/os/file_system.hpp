@@ -25,8 +25,8 @@ public:
     virtual result<void> truncate(std::uint64_t size) = 0;
     virtual result<void> sync() = 0;  // fdatasync
     virtual result<std::uint64_t> size() = 0;
-    // A hint: nobody is going to read it soon. What of it is in memory and on stable storage may go.
-    virtual void let_go() {}
+    // A hint: nobody is going to read this soon. What of it is in memory and on stable storage may go.
+    virtual void let_go(std::uint64_t, std::uint64_t) {}  // offset, length
 };
 
 enum class open_mode { read, create_new, read_write };  // create_new fails with errc::exists
