@@ -595,7 +595,7 @@ private:
     // What the ledger lists is at its holders, all of it: who loses as much as the code allows, loses nothing.
     void check_fragments() {
         if (m_liar || m_broken.lying_syncs) return;
-        const auto deadline = clock::now() + recovery_patience;
+        const auto deadline = clock::now() + 30s;
         for (;;) {
             const auto missing = missing_fragments();
             if (missing.empty()) return;
