@@ -140,7 +140,7 @@ std::pair<storage::append_request, bytes> journal_writer::group(const crypto::si
     return {out, body};
 }
 
-storage_bed::storage_bed(os::file_system& disk, paper_ledger& book, std::uint64_t seed) : world(seed), m_disk(disk), m_book(book), m_client(book) {
+storage_bed::storage_bed(os::file_system& disk, paper_ledger& book, std::uint64_t seed) : world(seed), client(book), m_disk(disk), m_book(book) {
     how.directory = "/m";
     how.self = node_id::from(crypto::sha256(as_view("miner")).view());
     how.capacity = 256 * MiB;
@@ -152,7 +152,7 @@ storage_bed::storage_bed(os::file_system& disk, paper_ledger& book, std::uint64_
 
 result<void> storage_bed::open() {
     storage::miner_dependencies on{world, m_disk, m_book.trust(), count};
-    if (with_ledger) on.ledger = &m_client;
+    if (with_ledger) on.ledger = &client;
     on.workers = workers;
     TRY(miner, storage::open_miner(std::move(on), how));
     return {};

@@ -89,7 +89,15 @@ public:
     [[nodiscard]] const chain::network_config& network() const noexcept override { return m_config; }
     [[nodiscard]] const ledger::trust& trust() const noexcept override { return m_trust; }
     net::awaitable<result<bytes>> submit(const chain::account&, ledger::action, net::time_point) override { co_return error(errc::unsupported); }
-    net::awaitable<result<ledger::proved_record>> read(bytes key, net::time_point) override { co_return m_of.prove(key); }
+    net::awaitable<result<ledger::proved_record>> read(bytes key, net::time_point) override {
+        auto answer = m_of.prove(key);
+        if (after_read) {
+            auto meanwhile = after_read(std::move(key));
+            co_await std::move(meanwhile);
+        }
+        co_return answer;
+    }
+    std::function<net::awaitable<void>(bytes key)> after_read;  // what happens while the answer is on its way
     net::awaitable<result<std::vector<ledger::node_record>>> nodes(net::time_point) override { co_return error(errc::unsupported); }
     net::awaitable<result<std::vector<ledger::volume_record>>> volumes(account_id, net::time_point) override { co_return error(errc::unsupported); }
     net::awaitable<result<std::vector<ledger::view_record>>> views(volume_id, net::time_point) override { co_return error(errc::unsupported); }
@@ -169,11 +177,11 @@ public:
     bool with_ledger = false;
     net::worker_pool* workers = nullptr;
     std::unique_ptr<storage::miner> miner;
+    paper_client client;
 
 private:
     os::file_system& m_disk;
     paper_ledger& m_book;
-    paper_client m_client;
 };
 
 }  // namespace cess::test

@@ -650,6 +650,40 @@ TEST_CASE("the sweeper deletes what was freed, settles what is listed, and drops
     CHECK(f.bed.miner->status().fragments == 1);
 }
 
+TEST_CASE("what a root lists while the sweeper asks about it stays") {
+    fixture f;
+    const auto taken_over = make_segment(f.random, 100 * KiB);
+    REQUIRE(f.put(taken_over, 0));
+    f.own();  // the next owner, who knows it from the journal
+    const auto by_id = ledger::key::segment_by_id(f.volume.record.id, taken_over.id());
+    bool listed = false;
+    // Its root becomes final, and this miner hears of it, after the ledger was asked about the segment.
+    const auto root = [&](bytes key) -> net::awaitable<void> {
+        if (!equal(key, by_id) || std::exchange(listed, true)) co_return;
+        ledger::segment_record record;
+        record.lineage = f.volume.record.id;
+        record.number = {1};
+        record.id = taken_over.id();
+        record.holders = {f.bed.how.self};
+        f.book.write(ledger::key::segment(record.lineage, record.number), record);
+        f.book.write(by_id, ledger::segment_ref{record.lineage, record.number});
+        f.volume.commit_root({0});
+        net::request what;
+        what.method = method::present;
+        what.head = wire::encode(present_request{f.volume.proof()});
+        auto told = f.bed.miner->serve(f.volume.owner(f.volume.term()), std::move(what));
+        (void)co_await std::move(told);
+    };
+    f.bed.client.after_read = root;
+    REQUIRE(f.bed.world.run(f.bed.miner->sweep()));
+    CHECK(listed);
+    CHECK(f.get(taken_over, 0).has_value());
+    f.bed.client.after_read = nullptr;
+    REQUIRE(f.bed.world.run(f.bed.miner->sweep()));
+    CHECK(f.get(taken_over, 0).has_value());
+    CHECK(f.bed.miner->status().provisional == 0);
+}
+
 TEST_CASE("another volume's freed record never touches a fragment") {
     fixture f;
     const auto s = make_segment(f.random, 100 * KiB);

@@ -183,7 +183,8 @@ net::awaitable<result<void>> sweeper::check_one(provisional_segment what) {
         CO_TRY(const auto ref, wire::decode<ledger::segment_ref>(**listed));
         co_return co_await check_listed(what, ref);
     }
-    const bool later = segment_record.certificate.body.height >= volume_record.certificate.body.height;
+    // Not than what was read: others may have brought a newer record meanwhile, whose root may list the segment.
+    const bool later = segment_record.certificate.body.height >= volume->height;
     const bool unneeded = volume->gone || volume->head_term > what.tag.term;
     if (!later || !unneeded) co_return result<void>();
     auto removing = m_on.blocking([this, what] { return m_on.fragments.remove_provisional(what.segment, what.tag); });

@@ -7,9 +7,9 @@
 namespace cess::storage {
 namespace {
 
-// A miner's memory is for what is read; and pages that are written and let go of are the next upload's, still warm. Small
-// fragments are of metadata, and read soon.
-constexpr std::uint64_t let_go_min = 1 * MiB;
+// A miner's memory is for what is read; and pages that are written and let go of are the next upload's, still warm. For what is
+// small it does not pay.
+constexpr std::uint64_t let_go_min = 128 * KiB;
 
 }  // namespace
 
