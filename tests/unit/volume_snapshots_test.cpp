@@ -161,7 +161,7 @@ TEST_CASE("a flush of much that is on its way in segments journals little of it"
     std::uint64_t least = ~std::uint64_t{0};
     for (int tries = 0; tries < 5 && least > 8 * MiB; ++tries) {  // it waits 200 ms at most, in which a busy machine may sleep
         support::memory_options options;
-        options.put_time = 2ms;
+        options.put_time = 12ms;
         memory_network net(options);
         net.create_volume("v", ledger::volume_type::block, 64 * MiB);
         auto how = small();

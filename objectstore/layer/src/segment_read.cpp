@@ -9,6 +9,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
+constexpr std::size_t failures_shown = 400;  // characters, about
+
 using segment_ptr = std::shared_ptr<const ledger::segment_record>;
 
 // Whether leaves and identity are those of fragment `index` of this segment, and `piece` (from leaf `first` on) matches.
@@ -178,7 +180,9 @@ private:
         m_tasks.cancel();
     }
 
-    void failed(const error& why) { m_failures += (m_failures.empty() ? "" : "; ") + why.message(); }
+    void failed(const error& why) {
+        if (m_failures.size() < failures_shown) m_failures += (m_failures.empty() ? "" : "; ") + why.message();
+    }
 
     read_context m_on;
     segment_ptr m_segment;
@@ -193,7 +197,7 @@ private:
     bool m_holder_answered = false;
     std::optional<bytes> m_direct;
     std::map<unsigned, bytes> m_have;
-    std::string m_failures;  // of each that was asked
+    std::string m_failures;  // of those that were asked, the first of many
     net::task_group m_tasks;
 };
 

@@ -165,9 +165,20 @@ std::uint64_t buffer_pool::placed() const {
     return m_placed;
 }
 
-std::uint64_t buffer_pool::sealed() const {
+segment_number buffer_pool::open_number() const {
     const std::lock_guard lock(m_mutex);
-    return m_placed - (m_open ? m_open->used : 0);
+    return m_open ? m_open->buffer->number() : segment_number{};
+}
+
+bool buffer_pool::storing_fails() const {
+    const std::lock_guard lock(m_mutex);
+    return m_failure.code != errc::ok;
+}
+
+void buffer_pool::await_stored(net::duration patience) {
+    std::unique_lock lock(m_mutex);
+    const auto before = m_finished;
+    m_changed.wait_for(lock, patience, [&] { return m_stop || m_failure.code != errc::ok || m_finished != before; });
 }
 
 // Segments are stored in about the order in which they were placed.
@@ -241,7 +252,6 @@ std::optional<squeezed_buffer> buffer_pool::squeeze_now(slot& which, sequence_nu
     return std::move(*made);
 }
 
-// Of the buffers' bound too, but nobody waits for it: room comes from storing alone.
 buffer_pool::loan buffer_pool::take_now(std::uint64_t bytes) {
     const std::lock_guard lock(m_mutex);
     m_bytes += bytes;
@@ -254,7 +264,7 @@ void buffer_pool::store(const std::shared_ptr<slot>& which) {
     if (m_table.drop_if_unneeded(number, durable)) return finish(which);
     const auto squeezed = squeeze_now(*which, durable);
     std::optional<loan> memory;
-    if (squeezed) memory.emplace(take_now(squeezed->content.size()));
+    if (squeezed) memory.emplace(take_now(squeezed->content.size()));  // not waited for: room comes from storing alone
     auto done = m_on.put(number, squeezed ? byte_view(squeezed->content) : which->buffer->view(0, which->used));
     if (done) {
         {

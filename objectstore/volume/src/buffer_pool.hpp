@@ -46,10 +46,12 @@ public:
     // Until the segment is stored (or forgotten); errc::canceled on stop, errc::timeout with the last failure.
     [[nodiscard]] result<void> wait_stored(segment_number number, net::duration patience);
     [[nodiscard]] std::uint64_t placed() const;  // bytes, since the start
-    [[nodiscard]] std::uint64_t sealed() const;  // of those, in buffers that are to be stored
+    [[nodiscard]] segment_number open_number() const;  // of the buffer that is being filled; 0: none
     // Until of the first `upto` bytes that were placed all but about `but` are stored. Ends early when storing fails or the
     // pool stops, and after `patience`.
     void settle(std::uint64_t upto, std::uint64_t but, net::duration patience);
+    [[nodiscard]] bool storing_fails() const;
+    void await_stored(net::duration patience);  // until one more is stored, or fails
     // While it lives, and at most for `at_most`, writers begin no new buffer: what is there is stored sooner. Writers have half
     // of the time for themselves: one that comes sooner after another than that took does nothing.
     class pause {
@@ -81,6 +83,8 @@ public:
         std::uint64_t m_bytes;
     };
     [[nodiscard]] result<loan> lend(std::uint64_t bytes);
+    // The same without waiting, past the bound if need be: for what writers would never leave room for.
+    [[nodiscard]] loan take_now(std::uint64_t bytes);
     [[nodiscard]] std::uint64_t unstored_bytes() const;  // accepted, not yet at the miners
     [[nodiscard]] std::uint64_t bytes_held() const;
 
@@ -103,7 +107,6 @@ private:
     void work();
     void finish(const std::shared_ptr<slot>& which);
     [[nodiscard]] std::optional<squeezed_buffer> squeeze_now(slot& which, sequence_number durable);
-    [[nodiscard]] loan take_now(std::uint64_t bytes);
     void store(const std::shared_ptr<slot>& which);
 
     segment_table& m_table;

@@ -176,7 +176,7 @@ result<bool> cleaner::pass(std::chrono::steady_clock::time_point deadline) {
             continue;
         }
         if (!collected && collected.error().code == errc::exhausted) {  // one alone, shared too often
-            m_unreadable.insert(chosen.front().what.at->number);
+            m_untouchable.insert(chosen.front().what.at->number);
             chosen.clear();
             break;
         }
@@ -212,7 +212,7 @@ std::vector<cleaner::candidate> cleaner::choose(const std::vector<segment_table:
             moves += unit.members.size() + 1;
             m_freed.add(unit.at->length);
             out.unneeded.push_back(unit.at->number);
-        } else if (next.needed != 0 && next.needed <= unit_max() && pays_to_pack(next.needed, unit.at->length) && !m_unreadable.contains(unit.at->number)) {
+        } else if (next.needed != 0 && next.needed <= unit_max() && pays_to_pack(next.needed, unit.at->length) && !m_untouchable.contains(unit.at->number)) {
             sparse_ones.push_back(std::move(next));
         }
     }
@@ -275,7 +275,11 @@ result<void> cleaner::pack(std::vector<candidate>& chosen, segment_table::cleani
                 pieces += each->pieces();
                 now.push_back(each);
             }
-            if (now.empty()) break;  // none of them fits
+            if (now.empty()) {  // none of them ever fits
+                if (m_capacity == capacity_max())
+                    for (const auto* each : units) m_untouchable.insert(each->what.at->number);
+                break;
+            }
             CHECK_OK(pack_one(now, out));
             units.swap(later);
         }
@@ -295,8 +299,13 @@ result<void> cleaner::pack_one(std::vector<candidate*>& units, segment_table::cl
     if (head.size() != container_table::size_of(table.pieces.size())) return error(errc::corrupt, "table of a container of another size than counted");
     for (const auto& piece : table.pieces) size += piece.length;
     TRY(const auto index, piece_index::make(std::move(table), size));
-    TRY(auto memory, m_of.pool.lend(size));
-    std::optional<buffer_pool::loan> lent(std::move(memory));
+    std::optional<buffer_pool::loan> lent;
+    if (size > capacity_max()) {
+        lent.emplace(m_of.pool.take_now(size));
+    } else {
+        TRY(auto memory, m_of.pool.lend(size));
+        lent.emplace(std::move(memory));
+    }
     bytes content(size);
     std::memcpy(content.data(), head.data(), head.size());
     std::memset(content.data() + head.size(), 0, begin - head.size());
@@ -310,7 +319,7 @@ result<void> cleaner::pack_one(std::vector<candidate*>& units, segment_table::cl
             continue;
         }
         log::warn("volume", "segment not cleaned, it cannot be read volume={} segment={} error={}", m_of.record.name, each->what.at->number.value, done.error().message());
-        m_unreadable.insert(each->what.at->number);
+        m_untouchable.insert(each->what.at->number);
     }
     if (whole.size() < units.size()) {
         bytes().swap(content);

@@ -67,7 +67,7 @@ private:
     gauge& m_needed_gauge;
     std::atomic<std::uint64_t> m_held{0};
     std::uint64_t m_capacity;                        // of a container, smaller while the network is nearly full
-    std::unordered_set<segment_number, id_hash> m_unreadable;  // not tried again by this owner
+    std::unordered_set<segment_number, id_hash> m_untouchable;  // unreadable, or too large; not tried again by this owner
     std::vector<sequence_number> m_views_seen;
     std::timed_mutex m_passing;                            // one pass at a time
     mutable std::mutex m_mutex;

@@ -9,6 +9,7 @@ namespace {
 
 constexpr std::size_t user_key_max = 64 * KiB;
 constexpr auto settle_patience = std::chrono::milliseconds(200);  // of a sync, for segments
+constexpr auto settle_look = std::chrono::milliseconds(10);
 constexpr std::uint64_t memtable_hard_factor = 12;  // below the 16 at which RocksDB would switch memtables by itself
 
 std::uint64_t since_us(std::chrono::steady_clock::time_point when) {
@@ -365,6 +366,16 @@ result<sequence_number> engine::apply(const change& what) {
     return at;
 }
 
+// What is on its way to the miners in segments need not go there in the journal as well, if it is more than a little.
+void engine::await_segments(sequence_number upto) {
+    if (!m_journal->payload_exceeds(2 * payload_much(), upto, m_pool->open_number())) return;
+    const auto deadline = std::chrono::steady_clock::now() + settle_patience;
+    while (durable() < upto && !m_pool->storing_fails() && std::chrono::steady_clock::now() < deadline) {
+        m_pool->await_stored(settle_look);  // others may make it durable meanwhile
+        if (!m_journal->payload_exceeds(payload_much(), upto, m_pool->open_number())) return;
+    }
+}
+
 result<void> engine::sync(sequence_number upto) {
     if (durable() >= upto) return check_readable();
     const foreground here(*this);
@@ -375,9 +386,7 @@ result<void> engine::sync(sequence_number upto) {
         if (m_failed) return *m_failed;
     }
     m_count_syncs.add();
-    // What is on its way to the miners in segments need not go there in the journal as well, if there is more than a little.
-    if (m_settings.acknowledge == durability::remote && m_journal->payload_exceeds(2 * payload_much(), upto))
-        m_pool->settle(m_pool->sealed(), payload_much(), settle_patience);
+    if (m_settings.acknowledge == durability::remote) await_segments(upto);
     CHECK_OK(m_journal->sync(upto));
     m_sync_time.observe_us(since_us(began));
     return {};

@@ -87,6 +87,7 @@ private:
     void wake_upkeep();
     [[nodiscard]] result<void> check_readable() const;
     [[nodiscard]] result<void> check_writable() const;
+    void await_segments(sequence_number upto);
     // Of bytes to be journaled: who waits for more than that waits for their segments first.
     [[nodiscard]] std::uint64_t payload_much() const noexcept { return m_settings.buffers_max / 10; }
     void upkeep();

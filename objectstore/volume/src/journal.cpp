@@ -149,14 +149,14 @@ std::optional<error> journal::failure() const {
     return m_shared->failure;
 }
 
-bool journal::payload_exceeds(std::uint64_t limit, sequence_number upto) const {
+bool journal::payload_exceeds(std::uint64_t limit, sequence_number upto, segment_number except) const {
     const std::lock_guard lock(m_shared->mutex);
     if (m_shared->pending_data <= limit) return false;
     std::uint64_t sum = 0;
     for (const auto& change : m_shared->pending) {
         if (change.at > upto || sum > limit) break;
         for (const auto& each : change.places)
-            if (!each.buffer->stored.load(std::memory_order_acquire)) sum += each.length;
+            if (!each.buffer->stored.load(std::memory_order_acquire) && each.buffer->number() != except) sum += each.length;
     }
     return sum > limit;
 }

@@ -50,8 +50,9 @@ public:
     [[nodiscard]] result<void> sync_locations();  // all that were handed to locate(), at the miners
     // Waits while too much is applied and not appended.
     [[nodiscard]] result<void> relieve();
-    // Whether the changes up to this one that wait to be appended have more than `limit` bytes whose segment is not stored.
-    [[nodiscard]] bool payload_exceeds(std::uint64_t limit, sequence_number upto) const;
+    // Whether the changes up to this one that wait to be appended have more than `limit` bytes whose segment is not stored; not
+    // counting those of one segment.
+    [[nodiscard]] bool payload_exceeds(std::uint64_t limit, sequence_number upto, segment_number except = {}) const;
     [[nodiscard]] sequence_number durable() const noexcept;
     [[nodiscard]] sequence_number stored() const noexcept;
     [[nodiscard]] std::optional<error> failure() const;
