@@ -1,1 +1,4 @@
-cess_test(integration/roles_test node_roles node_storage chain_client core_net core_keys)
+cess_test(integration/roles_test node_roles node_storage chain_client chain_consensus core_net core_keys)
+cess_test(integration/committee_processes_test node_roles chain_client chain_consensus core_net core_keys)
+set_tests_properties(integration/committee_processes_test PROPERTIES ENVIRONMENT "CESS_BIN=${CMAKE_BINARY_DIR}/bin")
+add_dependencies(committee_processes_test cess-node)

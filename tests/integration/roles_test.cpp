@@ -5,6 +5,7 @@
 #include <core/net/tls_transport.hpp>
 #include <node/roles/host.hpp>
 #include <node/storage/protocol.hpp>
+#include <support/written_committee.hpp>
 
 #include <catch2/catch.hpp>
 
@@ -14,17 +15,19 @@
 #include <thread>
 
 using namespace cess;
+using test::scratch;
+using test::written_committee;
 
 namespace {
 
-struct scratch {
-    std::string path;
-    scratch() {
-        std::string pattern = (std::filesystem::temp_directory_path() / "cess-roles-XXXXXX").string();
-        path = ::mkdtemp(pattern.data());
-    }
-    ~scratch() { std::filesystem::remove_all(path); }
-};
+std::unique_ptr<roles::host> start_one(const std::string& conf) {
+    auto with = roles::load(conf, roles::overrides());
+    REQUIRE(with.has_value());
+    auto started = roles::host::start(std::move(*with));
+    INFO((started ? std::string() : started.error().message()));
+    REQUIRE(started.has_value());
+    return std::move(*started);
+}
 
 // Files of a network with one consensus node and `miners` storage miners.
 struct written_network {
@@ -57,14 +60,7 @@ struct written_network {
     void write(const std::string& name, const std::string& text) const {
         std::ofstream(dir.path + "/" + name + ".toml") << text << "genesis = \"" << genesis << "\"\nvalidators = [\"" << validator << "\"]\n";
     }
-    [[nodiscard]] std::unique_ptr<roles::host> start() const {
-        auto with = roles::load(dir.path + "/all.toml", roles::overrides());
-        REQUIRE(with.has_value());
-        auto started = roles::host::start(std::move(*with));
-        INFO((started ? std::string() : started.error().message()));
-        REQUIRE(started.has_value());
-        return std::move(*started);
-    }
+    [[nodiscard]] std::unique_ptr<roles::host> start() const { return start_one(dir.path + "/all.toml"); }
 };
 
 void wait_until_registered(const roles::host& on) {
@@ -78,6 +74,56 @@ void wait_until_registered(const roles::host& on) {
 }
 
 }  // namespace
+
+TEST_CASE("a committee over TLS goes on without a member, and takes it in again") {
+    const written_committee files;
+    std::vector<std::unique_ptr<roles::host>> members;
+    for (unsigned i = 0; i < 4; ++i) members.push_back(start_one(files.conf(i)));
+    for (const auto& m : members) wait_until_registered(*m);
+
+    net::real_env world(1);
+    metrics count;
+    system_random random;
+    const auto caller = net::make_tls_caller(world, crypto::signing_key::generate(random), net::tls_limits(), count);
+    const auto with = roles::load(files.conf(0), roles::overrides());
+    REQUIRE(with.has_value());
+    const auto network = roles::network_of(with->nodes.at(0));
+    REQUIRE(network.has_value());
+    const auto ledger = chain::make_client(world, *caller, *network);
+    const chain::account account{crypto::signing_key::generate(random), {}};
+    const auto create = [&](const std::string& name) {
+        ledger::create_volume what;
+        what.name = name;
+        what.id = volume_id::from(crypto::sha256(as_view(name)).view());
+        what.block_size = 4096;
+        what.geometry = {2, 1};
+        return net::wait(world, ledger->submit(account, ledger::action(what), world.now() + std::chrono::seconds(30)));
+    };
+    CHECK(create("a").has_value());
+    members[1].reset();
+    for (const auto* name : {"b", "c", "d"}) CHECK(create(name).has_value());
+    members[1] = start_one(files.conf(1));
+    wait_until_registered(*members[1]);
+    auto alone = *network;
+    alone.validators = {network->validators[1]};
+    const auto of_it = chain::make_client(world, *caller, alone);
+    const auto there = [&] {
+        const auto volumes = net::wait(world, of_it->volumes(account.id(), world.now() + std::chrono::seconds(5)));
+        return volumes && volumes->size() == 4;
+    };
+    for (int i = 0; i < 300 && !there(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    CHECK(there());
+}
+
+TEST_CASE("a member of a committee does not start without its part of the coin") {
+    const written_committee files;
+    std::filesystem::remove(files.dir.path + "/2/coin.key");
+    auto with = roles::load(files.conf(2), roles::overrides());
+    REQUIRE(with.has_value());
+    const auto started = roles::host::start(std::move(*with));
+    REQUIRE_FALSE(started.has_value());
+    CHECK(started.error().message().find("coin.key") != std::string::npos);
+}
 
 TEST_CASE("a network of one process registers its nodes, answers over TLS, and is the same network after a restart") {
     const written_network files(3);

@@ -1,1 +1,2 @@
-cess_test(simulation/validator_test chain_node chain_client cess_simulation storage_test_support)
+cess_test(simulation/validator_test chain_node chain_client cess_world cess_faulty_disk)
+cess_test(simulation/committee_test chain_node chain_client cess_world cess_faulty_disk)

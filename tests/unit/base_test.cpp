@@ -75,6 +75,27 @@ TEST_CASE("registries of several nodes render as one, each with its label") {
     CHECK(text.find("cess_y{node=\"b\"} 7\n") != std::string::npos);
 }
 
+TEST_CASE("a sampled gauge is asked when it is rendered, for as long as its handles live") {
+    metrics all;
+    std::int64_t level = 3;
+    int asked = 0;
+    auto one = all.sample("cess_level", "level", {}, [&] { return ++asked, level; });
+    CHECK(asked == 0);
+    CHECK(all.render().find("# TYPE cess_level gauge\ncess_level 3\n") != std::string::npos);
+    level = 5;
+    {
+        const auto other = all.sample("cess_level", "level", {}, [] { return 10; });
+        CHECK(all.render().find("cess_level 15\n") != std::string::npos);
+    }
+    CHECK(all.render().find("cess_level 5\n") != std::string::npos);
+    auto moved = std::move(one);
+    CHECK(all.render().find("cess_level 5\n") != std::string::npos);
+    moved = metrics::sampled();
+    const auto before = asked;
+    CHECK(all.render().find("cess_level 0\n") != std::string::npos);
+    CHECK(asked == before);
+}
+
 TEST_CASE("large buffers come back, as many as are kept, the smallest that fits first") {
     buffer_recycler memory(2);
     auto small = memory.take(8 * MiB), large = memory.take(16 * MiB), third = memory.take(8 * MiB);

@@ -150,3 +150,28 @@ TEST_CASE("Ed25519 gives RFC 8032's signatures") {
     }
     CHECK_FALSE(verify(public_key::from(bytes(32, std::byte{0xff})), as_view("x"), signature{}));
 }
+
+TEST_CASE("nobody signs as a key of small order") {
+    // Of y = 0 (order 4) and the signature of 64 zero bytes the equation of RFC 8032 holds for every fourth message.
+    for (const char* y : {"0000000000000000000000000000000000000000000000000000000000000000",
+                          "0100000000000000000000000000000000000000000000000000000000000000",
+                          "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+                          "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+                          "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+                          "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+                          "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f"})
+        for (const auto sign : {std::byte{0}, std::byte{0x80}}) {
+            auto raw = hex(y);
+            raw.back() |= sign;
+            const auto key = public_key::from(raw);
+            CHECK(small_order(key));
+            for (int i = 0; i < 64; ++i) {
+                const auto message = to_bytes(std::to_string(i));
+                auto identity = signature{};  // R = the neutral point, S = 0
+                identity.raw[0] = std::byte{1};
+                CHECK_FALSE(verify(key, message, signature{}));
+                CHECK_FALSE(verify(key, message, identity));
+            }
+        }
+    for (const auto& v : ed25519) CHECK_FALSE(small_order(public_key::parse(v.pub).value()));
+}

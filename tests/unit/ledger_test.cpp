@@ -711,6 +711,45 @@ TEST_CASE("a clone that names nothing inherited any more stands alone") {
     CHECK(code(on.run(delete_view{v, "s"})) == errc::ok);
 }
 
+TEST_CASE("a view's state may be stored once more, and pins what it pinned") {
+    ledger_bench on;
+    const auto v = on.opened("v");
+    REQUIRE(code(on.run(on.root(v, 10, 1))) == errc::ok);
+    REQUIRE(code(on.run(on.view(v, "s", 10, 2))) == errc::ok);
+    REQUIRE(code(on.run(on.root(v, 14, 3))) == errc::ok);
+    const auto copy = on.segment(v, 4, 5, 11, 1, 4096), manifest = on.segment(v, 5, 10, 11, 1, 4096);
+    auto what = rewrite_view{v, {1}, "s", on.find<view_record>(key::view(v, "s"))->at};
+    what.at.manifest = manifest;
+    CHECK(code(on.run(what)) == errc::invalid);  // which the ledger does not have
+    REQUIRE(code(on.run(add_segments{v, {1}, {copy, manifest}})) == errc::ok);
+    CHECK(on.has_segment(v, 4));  // dead, and pinned by the view
+    auto other = what;
+    other.at.sequence = {11};
+    CHECK(code(on.run(other)) == errc::conflict);
+    other = what;
+    other.name = "t";
+    CHECK(code(on.run(other)) == errc::not_found);
+    CHECK(code(on.run(on.stranger, what)) == errc::permission);
+    auto clone = on.creation("clone");
+    clone.base = view_ref{v, "s"};
+    REQUIRE(code(on.run(clone)) == errc::ok);
+    CHECK(code(on.run(what)) == errc::busy);  // the clone names what the view named
+    REQUIRE(code(on.run(delete_volume{clone.id})) == errc::ok);
+    REQUIRE(code(on.run(what)) == errc::ok);
+    CHECK(code(on.run(what)) == errc::ok);
+    const auto now = on.find<view_record>(key::view(v, "s"));
+    CHECK(now->at.manifest->number == manifest.number);
+    CHECK(now->at.manifest->death.value == 0);
+    CHECK(on.find<pin_list>(key::pins(v))->pins == std::vector<pin>{{{10}, manifest.number}});
+    REQUIRE(code(on.run(reap{v, 100})) == errc::ok);
+    CHECK(on.has_segment(v, 4));
+    REQUIRE(code(on.run(delete_view{v, "s"})) == errc::ok);
+    REQUIRE(code(on.run(reap{v, 100})) == errc::ok);
+    CHECK_FALSE(on.has_segment(v, 4));
+    CHECK_FALSE(on.has_segment(v, 5));
+    CHECK_FALSE(on.has_segment(v, 2));
+}
+
 TEST_CASE("a view that was deleted or renamed past the head is not made again, until the head is past it") {
     ledger_bench on;
     const auto v = on.opened("v");

@@ -7,6 +7,8 @@
 #include <core/net/real_env.hpp>
 #include <core/net/tls_transport.hpp>
 
+#include "tls_context.hpp"
+
 #include <catch2/catch.hpp>
 
 #include <openssl/ssl.h>
@@ -383,6 +385,21 @@ TEST_CASE("plaintext, old TLS, no certificate, a wrong kind of key and no protoc
     CHECK(eventually([&] { return r.refused("server", "handshake") == 4; }));
     CHECK(eventually([&] { return r.connections() == 0; }));
     CHECK(r.call(echo).has_value());
+}
+
+TEST_CASE("a certificate whose key is nobody's identifies nobody") {
+    seeded_random random(7);
+    const auto names = [](const public_key& key) {
+        const auto* const raw = reinterpret_cast<const unsigned char*>(key.raw.data());
+        const std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)> native(
+            EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, nullptr, raw, key.raw.size()), EVP_PKEY_free);
+        const std::unique_ptr<X509, decltype(&X509_free)> certificate(X509_new(), X509_free);
+        REQUIRE(X509_set_pubkey(certificate.get(), native.get()) == 1);
+        return ed25519_key(certificate.get());
+    };
+    const auto somebody = crypto::signing_key::generate(random).pub();
+    CHECK(names(somebody).value() == somebody);
+    CHECK(names(public_key{}).error() == errc::permission);
 }
 
 TEST_CASE("frames that are none, oversized, unasked or doubled end their connection and are counted") {

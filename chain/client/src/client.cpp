@@ -38,6 +38,8 @@ public:
         : m_world(world), m_through(through), m_config(std::move(network)), m_network(ledger::id_of(m_config.origin)) {
         m_trusts.emplace_back(m_network, m_config.origin.first);
         m_trust = &m_trusts.back();
+        const auto count = m_config.validators.size();
+        if (count > 1) m_favourite = world.random().next() % count;  // not all clients at the same one
         for (std::size_t i = 0; i < tickets_max; ++i) {
             ticket fresh;
             fresh.client = world.random().id<client_id>();

@@ -150,23 +150,37 @@ std::optional<sequence_number> lineage::oldest_view() {
     return pins().front().sequence;
 }
 
+pin lineage::pin_of(const view_record& view) const {
+    pin out{view.at.sequence, {}};
+    if (view.at.manifest && view.at.manifest->lineage == m_volume.id) out.manifest = view.at.manifest->number;
+    return out;
+}
+
 void lineage::pin_view(const view_record& view) {
-    pin made{view.at.sequence, {}};
-    if (view.at.manifest && view.at.manifest->lineage == m_volume.id) made.manifest = view.at.manifest->number;
+    const auto made = pin_of(view);
     auto& all = pins();
     all.insert(std::upper_bound(all.begin(), all.end(), made), made);
     save_pins();
 }
 
-void lineage::unpin_view(const view_record& view) {
-    pin gone{view.at.sequence, {}};
-    if (view.at.manifest && view.at.manifest->lineage == m_volume.id) gone.manifest = view.at.manifest->number;
+void lineage::remove_pin(const view_record& view) {
+    const auto gone = pin_of(view);
     auto& all = pins();
     const auto found = std::lower_bound(all.begin(), all.end(), gone);
     if (found == all.end() || *found != gone) throw std::runtime_error("ledger state: a view without its pin");
     all.erase(found);
     save_pins();
+}
+
+void lineage::unpin_view(const view_record& view) {
+    remove_pin(view);
     m_in.save(key::unpinned(m_volume.id, view.at.sequence), segment_number{});
+}
+
+// What waits for the view still does: it is of the same sequence.
+void lineage::repin_view(const view_record& before, const view_record& now) {
+    remove_pin(before);
+    pin_view(now);
 }
 
 std::uint64_t lineage::settle_unpinned(std::uint64_t limit) {

@@ -25,6 +25,7 @@ public:
     [[nodiscard]] std::optional<sequence_number> oldest_view();
     void pin_view(const view_record& view);
     void unpin_view(const view_record& view);
+    void repin_view(const view_record& before, const view_record& now);  // of one sequence
     // Each settles at most `limit` waiting segments and answers how many.
     std::uint64_t settle_pending(std::uint64_t limit);
     std::uint64_t settle_unpinned(std::uint64_t limit);
@@ -46,6 +47,8 @@ private:
     std::optional<sequence_number> pinned_by(const segment_record& segment);
     std::vector<pin>& pins();
     void save_pins();
+    [[nodiscard]] pin pin_of(const view_record& view) const;
+    void remove_pin(const view_record& view);
     [[nodiscard]] bool is_head_manifest(segment_number number) const;
 
     transition& m_in;

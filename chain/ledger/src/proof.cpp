@@ -10,15 +10,15 @@ bytes tagged(std::string_view tag, byte_view text) {
     return out;
 }
 
-bytes certificate_message(const certificate_body& body) { return tagged("cess certificate v1", wire::encode(body)); }
-
 error refused(const char* why) { return {errc::permission, std::string("state certificate: ") + why}; }
 
 }  // namespace
 
 network_id id_of(const genesis& g) { return network_id::from(crypto::sha256(tagged("cess genesis v1", wire::encode(g))).view()); }
 
-signature sign(const crypto::signing_key& member, const certificate_body& body) { return member.sign(certificate_message(body)); }
+bytes message_of(const certificate_body& body) { return tagged("cess certificate v1", wire::encode(body)); }
+
+signature sign(const crypto::signing_key& member, const certificate_body& body) { return member.sign(message_of(body)); }
 
 certificate_body origin_of(const genesis& g) {
     certificate_body body;
@@ -27,17 +27,6 @@ certificate_body origin_of(const genesis& g) {
     body.commit_digest = hash256::from(body.network.view());
     body.next = g.first;
     return body;
-}
-
-hash256 digest_of(const block_body& body) { return crypto::sha256(wire::encode(body)); }
-
-block sign(const crypto::signing_key& author, block_body body) {
-    const auto message = tagged("cess block v1", digest_of(body).view());
-    return {std::move(body), author.sign(message)};
-}
-
-bool signature_holds(const block& what, const public_key& author) {
-    return crypto::verify(author, tagged("cess block v1", digest_of(what.body).view()), what.sig);
 }
 
 hash256 next_commit_digest(const hash256& previous, const hash256& block_digest) {
@@ -50,7 +39,7 @@ result<void> trust::check(const state_certificate& certificate) const {
     if (body.epoch != m_committee.epoch) return refused("of another epoch than the trusted committee's");
     if (m_committee.members.empty()) return refused("the trusted committee is empty");
     if (certificate.signatures.size() < m_committee.quorum()) return refused("signed by less than a quorum");
-    const auto message = certificate_message(body);
+    const auto message = message_of(body);
     std::size_t last = 0;
     bool first = true;
     for (const auto& [index, sig] : certificate.signatures) {

@@ -127,6 +127,7 @@ result<bytes> execute(transition& in, const create_view& what);
 result<bytes> execute(transition& in, const delete_view& what);
 result<bytes> execute(transition& in, const rename_view& what);
 result<bytes> execute(transition& in, const drop_base& what);
+result<bytes> execute(transition& in, const rewrite_view& what);
 result<bytes> execute(transition& in, const reap& what);
 result<bytes> execute(transition& in, const seal_leases& what);
 

@@ -224,6 +224,28 @@ result<bytes> execute(transition& in, const drop_base& what) {
     return bytes{};
 }
 
+// Segments are pinned by sequence: what the old root named and the new one does not stays with the view.
+result<bytes> execute(transition& in, const rewrite_view& what) {
+    TRY(auto volume, in.held(what.volume, what.term));
+    const auto where = key::view(volume.id, what.name);
+    const auto label = "snapshot " + volume.name + "@" + what.name.substr(0, 63);
+    const auto before = in.find<view_record>(where);
+    if (!before) return error(errc::not_found, label);
+    if (before->clones != 0) return error(errc::busy, label + " has clones, which share what it names");
+    if (what.at.sequence != before->at.sequence) return error(errc::conflict, label + " is of another change");
+    if (what.at.term > volume.term) return error(errc::invalid, label + ": its root is of a term that was never granted");
+    if (!what.at.manifest || what.at.manifest->lineage != volume.id) return error(errc::invalid, label + ": its root is not of the volume's own lineage");
+    CHECK_OK(check_manifest(in, volume, what.at));
+    auto now = *before;
+    now.at = what.at;
+    now.at.manifest->death = {};  // its segment's own record keeps that
+    now.keyring = volume.keyring;
+    lineage(in, volume).repin_view(*before, now);
+    in.save(where, now);
+    in.save(volume);
+    return bytes{};
+}
+
 result<bytes> execute(transition& in, const reap& what) {
     if (what.limit == 0 || what.limit > limits::reap_max) return error(errc::out_of_range, "reap takes 1 to 4096 segments a step");
     auto volume = in.find<volume_record>(key::volume(what.volume));

@@ -1,5 +1,8 @@
 #include "machine.hpp"
 
+#include <algorithm>
+#include <deque>
+
 namespace cess::chain {
 namespace {
 
@@ -17,6 +20,12 @@ bytes in_family(char family, const bytes& key) {
 const bytes position_key = in_family(own_family, to_bytes("position"));
 const bytes certificate_key = in_family(own_family, to_bytes("certificate"));
 
+bytes block_key(block_height height) {
+    auto out = in_family(own_family, to_bytes("block"));
+    for (int shift = 56; shift >= 0; shift -= 8) out.push_back(static_cast<std::byte>(height.value >> shift));
+    return out;
+}
+
 template <class T>
 T value_or_throw(result<T> got) {
     if (!got) throw std::runtime_error(got.error().message());
@@ -27,8 +36,8 @@ class stored_state final : public ledger::state {
 public:
     explicit stored_state(kv::store& on) : m_store(on) {}
     std::optional<bytes> get(const bytes& key) override { return value_or_throw(m_store.get(in_family(state_family, key))); }
-    void put(const bytes&, bytes) override { throw std::logic_error("the certified state is written by certify() alone"); }
-    void erase(const bytes&) override { throw std::logic_error("the certified state is written by certify() alone"); }
+    void put(const bytes&, bytes) override { throw std::logic_error("the stored state is written by store_layers() alone"); }
+    void erase(const bytes&) override { throw std::logic_error("the stored state is written by store_layers() alone"); }
     std::vector<ledger::state_entry> scan(const bytes& prefix, const bytes& after, std::size_t limit) override {
         const auto from = after.empty() ? bytes{} : in_family(state_family, after);
         std::vector<ledger::state_entry> out;
@@ -41,33 +50,81 @@ private:
     kv::store& m_store;
 };
 
-class stored_nodes final : public ledger::node_store {
+class read_nodes final : public ledger::node_store {
 public:
-    explicit stored_nodes(kv::store& on) : m_store(on) {}
-    std::optional<bytes> get(const bytes& place) override {
-        if (const auto found = m_changes.find(place); found != m_changes.end()) return found->second;
-        return value_or_throw(m_store.get(in_family(tree_family, place)));
-    }
-    void put(const bytes& place, bytes node) override { m_changes.insert_or_assign(place, std::move(node)); }
-    void erase(const bytes& place) override { m_changes.insert_or_assign(place, std::nullopt); }
-    void move_into(kv::batch& all) {
-        for (auto& [place, node] : m_changes) all.insert_or_assign(in_family(tree_family, place), std::move(node));
-        m_changes.clear();
-    }
+    explicit read_nodes(kv::store& on) : m_store(on) {}
+    std::optional<bytes> get(const bytes& place) override { return value_or_throw(m_store.get(in_family(tree_family, place))); }
+    void put(const bytes&, bytes) override { throw std::logic_error("the stored tree is written by store_layers() alone"); }
+    void erase(const bytes&) override { throw std::logic_error("the stored tree is written by store_layers() alone"); }
 
 private:
     kv::store& m_store;
-    std::map<bytes, std::optional<bytes>> m_changes;
 };
+
+using node_changes = std::map<bytes, std::optional<bytes>>;
+
+// The nodes that layers hold back, each as the newest has it, above the store.
+class nodes_ahead final : public ledger::node_store {
+public:
+    explicit nodes_ahead(kv::store& on) : m_below(on) {}
+    std::optional<bytes> get(const bytes& place) override {
+        const auto found = m_changes.find(place);
+        return found != m_changes.end() ? found->second : m_below.get(place);
+    }
+    void put(const bytes& place, bytes node) override { set(place, std::move(node)); }
+    void erase(const bytes& place) override { set(place, std::nullopt); }
+    node_changes take_layer() { return std::exchange(m_layer, {}); }
+    void forget(const bytes& place) { m_changes.erase(place); }
+
+private:
+    void set(const bytes& place, std::optional<bytes> node) {
+        m_layer.insert_or_assign(place, node);
+        m_changes.insert_or_assign(place, std::move(node));
+    }
+    read_nodes m_below;
+    node_changes m_changes;
+    node_changes m_layer;  // since the last was taken
+};
+
+std::uint64_t size_of(const std::map<bytes, std::optional<bytes>>& changes) {
+    std::uint64_t out = 0;
+    for (const auto& [key, value] : changes) out += key.size() + (value ? value->size() : 0) + 64;
+    return out;
+}
+
+// A committee's liar may put anything into a block, which all members pass over alike. This node's own was checked before it was
+// ordered: what does not decode there is of a later version, and was acknowledged.
+std::vector<ledger::signed_transaction> transactions_of(const committed_block& block) {
+    std::vector<ledger::signed_transaction> out;
+    for (const auto& item : block.block->body().payload) {
+        const bool fits = item.size() <= ledger::limits::transaction_size_max;
+        auto decoded = fits ? wire::decode<ledger::signed_transaction>(item) : result<ledger::signed_transaction>(error(errc::too_large, "a transaction"));
+        if (decoded) out.push_back(std::move(*decoded));
+        else if (block.verified) throw std::runtime_error("block " + std::to_string(block.height.value) + " has a transaction that this version does not know; start a later one");
+    }
+    return out;
+}
 
 }  // namespace
 
+struct machine::layer {
+    position end;
+    ledger::buffered_state::changes state;
+    node_changes nodes;
+    std::vector<std::pair<block_height, consensus::block_ref>> blocks;
+    std::uint64_t size = 0;
+};
+
 struct machine::parts {
-    explicit parts(kv::store& on) : certified(on), block_changes(certified), nodes(on) {}
-    stored_state certified;
-    ledger::buffered_state block_changes;  // since the last certificate
-    stored_nodes nodes;
+    explicit parts(kv::store& on) : stored(on), ahead(stored), nodes(on) {}
+    class stored_state stored;
+    ledger::buffered_state ahead;  // of all layers, each key as the newest has it
+    nodes_ahead nodes;
+    std::map<bytes, block_height> changed_at;  // keys with their family: the last block that changed it, while it is held back
     position at;
+    layer open;
+    std::deque<layer> ended;
+    std::uint64_t held_back = 0;
 };
 
 machine::machine(kv::store& on, const ledger::genesis& origin) : m_store(on), m_origin(origin), m_parts(std::make_unique<parts>(on)) {}
@@ -82,73 +139,130 @@ result<std::unique_ptr<machine>> machine::open(kv::store& on, const ledger::gene
         at.network = body.network;
         at.commit_digest = body.commit_digest;
         at.block_digest = body.commit_digest;
+        made->m_stored = at;
         return made;
     }
     TRY(at, wire::decode<position>(*stored));
     if (at.network != ledger::id_of(origin)) return error(errc::conflict, "the stored state belongs to another network");
     TRY(const auto certificate, on.get(certificate_key));
-    if (!certificate) return error(errc::corrupt, "the stored state has no certificate");
-    TRY(made->m_certificate, wire::decode<ledger::state_certificate>(*certificate));
-    made->m_certified_transactions = at.transactions;
+    if (certificate) {
+        TRY(made->m_certificate, wire::decode<ledger::state_certificate>(*certificate));
+    }
+    made->m_stored = at;
     return made;
 }
 
 const position& machine::applied() const noexcept { return m_parts->at; }
-ledger::state& machine::certified_state() const { return m_parts->certified; }
+ledger::state& machine::stored_state() const { return m_parts->stored; }
+std::uint64_t machine::held_back() const noexcept { return m_parts->held_back; }
 
-result<std::vector<ledger::outcome>> machine::apply(const committed_block& next) {
+result<std::vector<applied_transaction>> machine::apply(const committed_block& next) {
     if (m_broken) return error(errc::corrupt, "the state failed before");
     auto& at = m_parts->at;
+    auto& open = m_parts->open;
     if (next.height != at.height.next()) return error(errc::invalid, "block " + std::to_string(next.height.value) + " does not follow " + std::to_string(at.height.value));
     m_broken = true;  // until all of it is applied
-    std::vector<ledger::outcome> outcomes;
+    std::vector<applied_transaction> outcomes;
+    at.height = next.height;
+    at.round = next.block->ref.round;
+    at.block_digest = next.block->ref.digest;
+    at.commit_digest = ledger::next_commit_digest(at.commit_digest, at.block_digest);
     try {
-        ledger::state& before = m_parts->block_changes;
+        ledger::state& before = m_parts->ahead;
         ledger::buffered_state changes(before);
         const ledger::context where{at.network, next.height};
         const auto sig = next.verified ? ledger::signature_is::verified : ledger::signature_is::unknown;
-        for (const auto& transaction : next.what.body.payload) outcomes.push_back(ledger::apply(changes, transaction, where, sig));
-        ledger::tree::changes leaves;
+        for (const auto& transaction : transactions_of(next))
+            outcomes.push_back({ledger::digest_of(transaction.body), ledger::apply(changes, transaction, where, sig)});
         for (const auto& [key, value] : changes.pending()) {
-            auto& leaf = leaves[crypto::sha256(key)];
-            if (value) leaf = crypto::sha256(*value);
+            open.state.insert_or_assign(key, value);
+            m_parts->changed_at[in_family(state_family, key)] = at.height;
         }
-        at.state_root = ledger::tree(m_parts->nodes).update(leaves);
         changes.pass_on();
+        open.blocks.emplace_back(next.height, next.block->ref);
+        at.transactions += outcomes.size();
+        if (next.certify) end_layer();
     } catch (const std::runtime_error& broken) {
         return error(errc::corrupt, broken.what());
     }
-    at.height = next.height;
-    at.round = next.what.body.round;
-    at.block_digest = digest_of(next.what.body);
-    at.commit_digest = ledger::next_commit_digest(at.commit_digest, at.block_digest);
-    at.transactions += outcomes.size();
     m_broken = false;
     return outcomes;
 }
 
-ledger::certificate_body machine::to_certify() const {
+void machine::end_layer() {
+    auto& at = m_parts->at;
+    auto ended = std::exchange(m_parts->open, layer());
+    ledger::tree::changes leaves;
+    for (const auto& [key, value] : ended.state) {
+        auto& leaf = leaves[crypto::sha256(key)];
+        if (value) leaf = crypto::sha256(*value);
+    }
+    at.state_root = ledger::tree(m_parts->nodes).update(leaves);
+    ended.nodes = m_parts->nodes.take_layer();
+    for (const auto& [place, node] : ended.nodes) m_parts->changed_at[in_family(tree_family, place)] = at.height;
+    ended.end = at;
+    ended.size = size_of(ended.state) + size_of(ended.nodes);
+    m_parts->held_back += ended.size;
+    m_parts->ended.push_back(std::move(ended));
+}
+
+ledger::certificate_body machine::body_of(const position& at) const {
     auto body = ledger::origin_of(m_origin);
-    body.height = m_parts->at.height;
-    body.commit_digest = m_parts->at.commit_digest;
-    body.state_root = m_parts->at.state_root;
+    body.height = at.height;
+    body.commit_digest = at.commit_digest;
+    body.state_root = at.state_root;
     return body;
 }
 
+ledger::certificate_body machine::to_certify() const { return body_of(m_parts->ended.empty() ? m_stored : m_parts->ended.back().end); }
+
 result<void> machine::certify(ledger::state_certificate certificate) {
+    const auto height = certificate.body.height;
+    if (height < m_stored.height) return {};
+    const auto at = std::find_if(m_parts->ended.begin(), m_parts->ended.end(), [&](const layer& l) { return l.end.height == height; });
+    const bool known = height == m_stored.height || at != m_parts->ended.end();
+    if (!known || certificate.body != body_of(height == m_stored.height ? m_stored : at->end))
+        return error(errc::invalid, "certificate of height " + std::to_string(height.value) + " is not of this state");
+    return store_layers(height, std::move(certificate));
+}
+
+result<void> machine::spill() {
+    if (m_parts->ended.empty()) return {};
+    return store_layers(m_parts->ended.back().end.height, std::nullopt);
+}
+
+result<void> machine::store_layers(block_height upto, std::optional<ledger::state_certificate> certificate) {
     if (m_broken) return error(errc::corrupt, "the state failed before");
     kv::batch all;
-    for (const auto& [key, value] : m_parts->block_changes.pending()) all.emplace(in_family(state_family, key), value);
-    m_parts->nodes.move_into(all);
-    all[position_key] = wire::encode(m_parts->at);
-    all[certificate_key] = wire::encode(certificate);
+    auto now = m_stored;
+    auto& ended = m_parts->ended;
+    while (!ended.empty() && ended.front().end.height <= upto) {
+        auto first = std::move(ended.front());
+        ended.pop_front();
+        for (auto& [key, value] : first.state) all.insert_or_assign(in_family(state_family, key), std::move(value));
+        for (auto& [place, node] : first.nodes) all.insert_or_assign(in_family(tree_family, place), std::move(node));
+        for (const auto& [height, ref] : first.blocks) all.insert_or_assign(block_key(height), wire::encode(ref));
+        m_parts->held_back -= first.size;
+        now = std::move(first.end);
+    }
+    const auto stored = [&](const auto& entry) {  // what no later layer has changed again
+        const auto changed = m_parts->changed_at.find(entry.first);
+        if (changed == m_parts->changed_at.end() || changed->second > now.height) return;
+        const bytes key(entry.first.begin() + 1, entry.first.end());
+        if (entry.first.front() == static_cast<std::byte>(state_family)) m_parts->ahead.forget(key);
+        else m_parts->nodes.forget(key);
+        m_parts->changed_at.erase(changed);
+    };
     std::unique_lock lock(m_mutex);
     m_broken = true;
+    all[position_key] = wire::encode(now);
+    if (certificate) all[certificate_key] = wire::encode(*certificate);
     CHECK_OK(m_store.commit(all));
     m_broken = false;
-    m_parts->block_changes.drop();
-    m_certificate = std::move(certificate);
-    m_certified_transactions = m_parts->at.transactions;
+    m_stored = std::move(now);
+    if (certificate) m_certificate = std::move(certificate);
+    lock.unlock();
+    for (const auto& entry : all) stored(entry);
     return {};
 }
 
@@ -159,20 +273,32 @@ std::optional<ledger::state_certificate> machine::certificate() const {
     return m_certificate;
 }
 
+bool machine::certified_here() const {
+    std::shared_lock lock(m_mutex);
+    return m_certificate && m_certificate->body.height == m_stored.height;
+}
+
 std::uint64_t machine::transactions() const {
     std::shared_lock lock(m_mutex);
-    return m_certified_transactions;
+    return m_stored.transactions;
+}
+
+result<consensus::block_ref> machine::block_at(block_height height) const {
+    TRY(const auto found, m_store.get(block_key(height)));
+    if (!found) return error(errc::not_found, "block " + std::to_string(height.value));
+    return wire::decode<consensus::block_ref>(*found);
 }
 
 result<ledger::proved_record> machine::prove(const bytes& key) const {
     std::shared_lock lock(m_mutex);
     if (!m_certificate) return error(errc::unavailable, "nothing is certified yet");
+    if (m_certificate->body.height != m_stored.height) return error(errc::unavailable, "this node catches up; nothing is certified where it stands");
     ledger::proved_record out;
     out.certificate = *m_certificate;
     out.key = key;
     try {
-        out.value = m_parts->certified.get(key);
-        stored_nodes nodes(m_store);  // not the writer's, which runs ahead
+        out.value = m_parts->stored.get(key);
+        read_nodes nodes(m_store);  // not the writer's, which runs ahead
         out.proof = ledger::tree(nodes).prove(crypto::sha256(key));
     } catch (const std::runtime_error& broken) {
         return error(errc::io, broken.what());

@@ -1,8 +1,10 @@
 // The replicated state machine over a store: applies blocks in order, and serves what is certified.
 //
-// Writing (apply, certify, flush): one thread at a time. What blocks change is held back in memory until certify(),
-// which puts it into the store together with its certificate, in one batch. So the store always stands at a certified
-// height, and reading (prove, list, …; any thread, beside the writer) sees one height with its own proofs.
+// Writing (apply, certify, spill, flush): one thread at a time. Applying runs ahead of certification: what blocks change is
+// held back in memory, in layers that end where members sign, until certify() puts the layers up to its height into the store
+// together with the certificate, in one batch. So the store stands at a certified height, and reading (prove, list, …; any
+// thread, beside the writer) sees one height with its own proofs. What is held back too long is put there without
+// (spill()); then nothing is proved before the next certificate.
 #pragma once
 
 #include <chain/ledger/ledger.hpp>
@@ -22,11 +24,16 @@ struct position {
     std::uint64_t round = 0;
     hash256 block_digest;
     hash256 commit_digest;
-    hash256 state_root;
+    hash256 state_root;  // of the last layer's end
     std::uint64_t transactions = 0;
     template <class S, class C> static void describe(S& s, C& c) {
         c(s.network, s.height, s.round, s.block_digest, s.commit_digest, s.state_root, s.transactions);
     }
+};
+
+struct applied_transaction {
+    hash256 digest;
+    ledger::outcome what;
 };
 
 class machine {
@@ -35,21 +42,26 @@ public:
     ~machine();
 
     // errc::corrupt when the store fails it, after which nothing more may be applied.
-    result<std::vector<ledger::outcome>> apply(const committed_block& next);
+    result<std::vector<applied_transaction>> apply(const committed_block& next);
     [[nodiscard]] const position& applied() const noexcept;
-    [[nodiscard]] ledger::certificate_body to_certify() const;  // of what is applied
+    [[nodiscard]] ledger::certificate_body to_certify() const;  // of the newest layer's end
+    // Of a layer's end, or of where the store stands; an older one changes nothing.
     result<void> certify(ledger::state_certificate certificate);
+    [[nodiscard]] std::uint64_t held_back() const noexcept;  // bytes, of ended layers
+    result<void> spill();
     result<void> flush();
 
     [[nodiscard]] std::optional<ledger::state_certificate> certificate() const;
+    [[nodiscard]] bool certified_here() const;  // the certificate is of where the store stands
     [[nodiscard]] std::uint64_t transactions() const;
     result<ledger::proved_record> prove(const bytes& key) const;
-    // Runs f(ledger::state&) on the certified state; f must not write. errc::io when the store fails.
+    result<consensus::block_ref> block_at(block_height height) const;
+    // Runs f(ledger::state&) on the stored state; f must not write. errc::io when the store fails.
     template <class F>
     auto look(F f) const -> result<std::invoke_result_t<F, ledger::state&>> {
         std::shared_lock lock(m_mutex);
         try {
-            return f(certified_state());
+            return f(stored_state());
         } catch (const std::runtime_error& broken) {
             return error(errc::io, broken.what());
         }
@@ -57,15 +69,19 @@ public:
 
 private:
     struct parts;
+    struct layer;
     machine(kv::store& on, const ledger::genesis& origin);
-    ledger::state& certified_state() const;
+    ledger::state& stored_state() const;
+    [[nodiscard]] ledger::certificate_body body_of(const position& at) const;
+    void end_layer();
+    result<void> store_layers(block_height upto, std::optional<ledger::state_certificate> certificate);
 
     kv::store& m_store;
     const ledger::genesis m_origin;
     mutable std::shared_mutex m_mutex;
     std::unique_ptr<parts> m_parts;
+    position m_stored;
     std::optional<ledger::state_certificate> m_certificate;
-    std::uint64_t m_certified_transactions = 0;
     bool m_broken = false;
 };
 

@@ -14,7 +14,7 @@ struct making {
 }  // namespace
 
 single_validator::single_validator(const validator_dependencies& on, std::uint16_t author, place last)
-    : m_world(on.world), m_workers(on.workers), m_identity(on.identity), m_network(ledger::id_of(on.origin)), m_epoch(on.origin.first.epoch),
+    : m_world(on.world), m_workers(on.workers), m_keys(on.identity, {on.identity.pub()}), m_network(ledger::id_of(on.origin)), m_epoch(on.origin.first.epoch),
       m_author(author), m_limits(on.limits), m_last(last) {}
 
 result<std::unique_ptr<single_validator>> single_validator::open(const validator_dependencies& on, std::uint16_t author, place last, const replay& visit) {
@@ -22,7 +22,10 @@ result<std::unique_ptr<single_validator>> single_validator::open(const validator
     const auto from = last.height.value == 0 ? last.height.next() : last.height;  // the newest applied one too, to check it
     const block_log::visitor each = [&](block_height height, byte_view encoded) -> result<void> {
         TRY(auto block, made->replayed(height, encoded));
-        return height > last.height ? visit(std::move(block)) : result<void>();
+        if (height <= last.height) return {};
+        ordered next;
+        next.blocks.push_back(std::move(block));
+        return visit(std::move(next));
     };
     TRY(made->m_log, block_log::open(on.disk, on.log_directory, on.limits.log_file_size, from, each));
     if (made->m_log->last() < last.height)
@@ -32,19 +35,20 @@ result<std::unique_ptr<single_validator>> single_validator::open(const validator
 
 result<committed_block> single_validator::replayed(block_height height, byte_view encoded) {
     const auto wrong = [&](const char* why) { return error(errc::corrupt, "block " + std::to_string(height.value) + ": " + why); };
-    auto decoded = wire::decode<ledger::block>(encoded);
+    auto decoded = wire::decode<consensus::block>(encoded);
     if (!decoded) return wrong("does not decode");
-    const auto& body = decoded->body;
+    auto block = consensus::named(std::move(*decoded));
+    const auto& body = block->body();
+    const auto& digest = block->ref.digest;
     if (body.network != m_network) return wrong("of another network");
-    if (body.author != m_author || !signature_holds(*decoded, m_identity.pub())) return wrong("not signed by this node");
-    const auto digest = digest_of(body);
+    if (body.author != m_author || !m_keys.holds(0, digest, block->what.sig)) return wrong("not signed by this node");
     if (height == m_last.height) {
         if (digest != m_last.digest) return wrong("is not the one that the state contains");
     } else {
         if (body.parents.size() != 1 || body.parents[0].digest != m_last.digest || body.round != m_last.round + 1) return wrong("does not follow the one before it");
         m_last = {height, body.round, digest};
     }
-    return committed_block{height, std::move(*decoded), true, encoded.size()};
+    return committed_block{height, std::move(block), true, true, encoded.size()};
 }
 
 result<void> single_validator::submit(ledger::signed_transaction what, std::uint64_t weight) {
@@ -58,7 +62,7 @@ result<void> single_validator::submit(ledger::signed_transaction what, std::uint
     return {};
 }
 
-net::awaitable<result<committed_block>> single_validator::next() {
+net::awaitable<result<ordered>> single_validator::next() {
     while (waiting() == 0) {
         auto rung = co_await m_bell.receive();
         if (!rung) co_return std::move(rung).error();
@@ -67,11 +71,13 @@ net::awaitable<result<committed_block>> single_validator::next() {
     auto job = patient_offload(m_world, m_workers, work);
     auto made = co_await std::move(job);
     if (!made) co_return std::move(made).error();
-    co_return std::move(**made);
+    ordered out;
+    out.blocks.push_back(std::move(**made));
+    co_return out;
 }
 
-std::vector<ledger::signed_transaction> single_validator::take_queued() {
-    std::vector<ledger::signed_transaction> payload;
+std::vector<bytes> single_validator::take_queued() {
+    std::vector<bytes> payload;
     std::uint64_t weight = 0;
     std::lock_guard lock(m_mutex);
     while (!m_queue.empty() && payload.size() < m_limits.block_transactions_max) {
@@ -79,14 +85,15 @@ std::vector<ledger::signed_transaction> single_validator::take_queued() {
         if (!payload.empty() && weight + first.weight > m_limits.block_bytes_max) break;
         weight += first.weight;
         m_queue_weight -= first.weight;
-        payload.push_back(std::move(first.what));
+        payload.push_back(wire::encode(first.what));
         m_queue.pop_front();
     }
     return payload;
 }
 
 result<std::shared_ptr<committed_block>> single_validator::make_block() {
-    ledger::block_body body;
+    consensus::block what;
+    auto& body = what.body;
     body.network = m_network;
     body.epoch = m_epoch;
     body.round = m_last.round + 1;
@@ -98,14 +105,15 @@ result<std::shared_ptr<committed_block>> single_validator::make_block() {
         std::lock_guard lock(m_mutex);
         if (m_contribution) body.certificate_signatures = {*m_contribution};
     }
+    what.sig = m_keys.sign(consensus::digest_of(body));
+    const auto encoded = wire::encode(what);
     auto made = std::make_shared<committed_block>();
     made->height = m_last.height.next();
-    made->what = sign(m_identity, std::move(body));
+    made->block = consensus::named(std::move(what));
     made->verified = true;
-    const auto encoded = wire::encode(made->what);
     made->encoded_size = encoded.size();
     CHECK_OK(m_log->append(made->height, encoded));
-    m_last = {made->height, made->what.body.round, digest_of(made->what.body)};
+    m_last = {made->height, made->block->ref.round, made->block->ref.digest};
     return made;
 }
 

@@ -6,6 +6,7 @@
 
 #include "block_log.hpp"
 
+#include <chain/consensus/keys.hpp>
 #include <chain/node/ordering.hpp>
 #include <chain/node/validator.hpp>
 #include <core/net/channel.hpp>
@@ -20,13 +21,13 @@ public:
         std::uint64_t round = 0;
         hash256 digest;
     };
-    using replay = std::function<result<void>(committed_block)>;
+    using replay = std::function<result<void>(ordered)>;
     static result<std::unique_ptr<single_validator>> open(const validator_dependencies& on, std::uint16_t author, place last, const replay& visit);
 
     result<void> submit(ledger::signed_transaction what, std::uint64_t weight) override;
-    net::awaitable<result<committed_block>> next() override;
+    net::awaitable<result<ordered>> next() override;
     void contribute(block_height height, signature over_certificate) override;
-    result<bytes> encoded_block(block_height height) override { return m_log->read(height); }
+    result<bytes> encoded_block(block_height height, const consensus::block_ref&) override { return m_log->read(height); }
     [[nodiscard]] std::size_t waiting() const override;
     void stop() override;
 
@@ -38,11 +39,11 @@ private:
     single_validator(const validator_dependencies& on, std::uint16_t author, place last);
     result<committed_block> replayed(block_height height, byte_view encoded);
     result<std::shared_ptr<committed_block>> make_block();
-    std::vector<ledger::signed_transaction> take_queued();
+    std::vector<bytes> take_queued();
 
     net::env& m_world;
     net::worker_pool& m_workers;
-    const crypto::signing_key& m_identity;
+    const consensus::ed25519_keys m_keys;
     const network_id m_network;
     const std::uint64_t m_epoch;
     const std::uint16_t m_author;

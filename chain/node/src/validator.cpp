@@ -1,4 +1,7 @@
+#include "certifier.hpp"
+#include "committee_member.hpp"
 #include "machine.hpp"
+#include "members.hpp"
 #include "patient_offload.hpp"
 #include "queries.hpp"
 #include "single_validator.hpp"
@@ -9,17 +12,22 @@
 #include <core/net/deadline.hpp>
 #include <core/net/task_group.hpp>
 
+#include <algorithm>
+#include <deque>
+
 namespace cess::chain {
 namespace {
 
 constexpr std::uint64_t certify_blocks = 256, certify_bytes = 8 * MiB;  // while the log is replayed: what is not certified is in memory
+constexpr std::uint64_t held_back_max = 64 * MiB;  // what may wait for a certificate
+constexpr std::size_t signed_at_once_max = 32;     // states, the newest; who catches up leaves the older ones to others
 
 std::uint64_t microseconds(net::duration d) { return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(d).count()); }
 
 class validator_node final : public validator {
 public:
     validator_node(const validator_dependencies& on, std::uint16_t author, std::unique_ptr<machine> state)
-        : m_on(on), m_author(author), m_network(ledger::id_of(on.origin)), m_machine(std::move(state)), m_tasks(on.world.executor()),
+        : m_on(on), m_author(author), m_network(ledger::id_of(on.origin)), m_machine(std::move(state)), m_certifier(on.origin.first), m_tasks(on.world.executor()),
           m_blocks(on.count.make_counter("cess_chain_blocks_total", "Blocks committed")),
           m_transactions(on.count.make_counter("cess_chain_transactions_total", "Transactions applied")),
           m_refused(on.count.make_counter("cess_chain_refused_total", "Requests refused before they were ordered")),
@@ -27,7 +35,7 @@ public:
           m_finality(on.count.make_histogram("cess_chain_finality_seconds", "From a transaction's arrival to its certificate")) {}
 
     result<void> recover();
-    void start() { m_tasks.spawn(run()); }
+    void start();
 
     net::awaitable<net::reply> serve(node_id from, net::request what) override;
     [[nodiscard]] block_height height() const override { return certificate().body.height; }
@@ -41,10 +49,16 @@ public:
 private:
     using outcomes = std::vector<std::pair<hash256, ledger::outcome>>;  // by digest
 
+    using replay = std::function<result<void>(ordered)>;
+
+    result<std::unique_ptr<ordering>> open_ordering(const replay& visit);
     net::awaitable<void> run();
-    result<outcomes> commit(const committed_block& next);
+    result<outcomes> commit(const ordered& next);
+    void sign_newest();
     result<void> certify();
-    result<void> bound_replay(std::uint64_t block_bytes);
+    result<void> settle();
+    [[nodiscard]] outcomes take_final();
+    result<void> bound_replay(std::uint64_t blocks, std::uint64_t block_bytes);
     void fail(error why);
 
     net::awaitable<net::reply> submit(node_id from, net::request what);
@@ -66,6 +80,14 @@ private:
     std::unique_ptr<machine> m_machine;
     std::unique_ptr<ordering> m_ordering;
     waiting_room m_waiting;
+    // Of the work under way:
+    certifier m_certifier;
+    struct applied_here {
+        block_height height;
+        hash256 digest;
+        ledger::outcome what;
+    };
+    std::deque<applied_here> m_applied;  // what somebody waits for, until it is certified
     net::task_group m_tasks;
     std::uint64_t m_unflushed_bytes = 0;
     std::uint64_t m_unflushed_blocks = 0;
@@ -83,24 +105,44 @@ private:
 // ---- from blocks to certificates --------------------------------------------------------------------------
 
 result<void> validator_node::recover() {
-    const auto at = m_machine->applied();
     std::uint64_t replayed = 0, since_blocks = 0, since_bytes = 0;
-    const single_validator::replay apply = [&](committed_block next) -> result<void> {
-        CHECK_OK(m_machine->apply(next));
-        ++replayed;
-        since_bytes += next.encoded_size;
-        if (++since_blocks < certify_blocks && since_bytes < certify_bytes) return {};
+    const replay apply = [&](ordered next) -> result<void> {
+        for (const auto& given : next.signatures) m_certifier.add(given);
+        for (const auto& block : next.blocks) {
+            CHECK_OK(m_machine->apply(block));
+            ++replayed;
+            ++since_blocks;
+            since_bytes += block.encoded_size;
+            if (block.certify) m_certifier.reached(m_machine->to_certify());
+        }
+        if (since_blocks < certify_blocks && since_bytes < certify_bytes) return {};
         since_blocks = since_bytes = 0;
-        return certify();
+        return settle();
     };
-    TRY(m_ordering, single_validator::open(m_on, m_author, {at.height, at.round, at.block_digest}, apply));
-    if (replayed > 0 || !m_machine->certificate()) CHECK_OK(certify());
+    TRY(m_ordering, open_ordering(apply));
+    if (replayed == 0 && !m_machine->certified_here()) m_certifier.reached(m_machine->to_certify());
+    CHECK_OK(settle());
     if (replayed > 0) {
         CHECK_OK(m_machine->flush());
         log::info("chain", "replayed blocks={} height={}", replayed, m_machine->applied().height.value);
     }
-    m_height_gauge.set(static_cast<std::int64_t>(m_machine->applied().height.value));
+    m_height_gauge.set(static_cast<std::int64_t>(certificate().body.height.value));
     return {};
+}
+
+result<std::unique_ptr<ordering>> validator_node::open_ordering(const replay& visit) {
+    const auto at = m_machine->applied();
+    if (m_on.committee) {
+        TRY(auto member, committee_member::open(m_on, m_author, at.height, at.block_digest, visit));
+        return std::unique_ptr<ordering>(std::move(member));
+    }
+    TRY(auto single, single_validator::open(m_on, m_author, {at.height, at.round, at.block_digest}, visit));
+    return std::unique_ptr<ordering>(std::move(single));
+}
+
+void validator_node::start() {
+    m_ordering->start();
+    m_tasks.spawn(run());
 }
 
 net::awaitable<void> validator_node::run() {
@@ -108,44 +150,75 @@ net::awaitable<void> validator_node::run() {
         auto waiting = m_ordering->next();
         auto next = co_await std::move(waiting);
         if (!next) co_return fail(std::move(next).error());
-        auto block = std::make_shared<committed_block>(std::move(*next));
-        const auto work = [this, block] { return commit(*block); };
+        auto batch = std::make_shared<ordered>(std::move(*next));
+        const auto work = [this, batch] { return commit(*batch); };
         auto job = patient_offload(m_on.world, m_on.workers, work);
         auto done = co_await std::move(job);
         if (!done) co_return fail(std::move(done).error());
-        m_height_gauge.set(static_cast<std::int64_t>(block->height.value));
+        m_height_gauge.set(static_cast<std::int64_t>(certificate().body.height.value));
         for (const auto& [digest, outcome] : *done) m_waiting.tell(digest, outcome);
     }
 }
 
-result<validator_node::outcomes> validator_node::commit(const committed_block& next) {
-    TRY(auto results, m_machine->apply(next));
-    CHECK_OK(certify());
-    m_blocks.add();
-    m_transactions.add(results.size());
-    outcomes out;
-    out.reserve(results.size());
-    for (std::size_t i = 0; i < results.size(); ++i) {
-        out.emplace_back(ledger::digest_of(next.what.body.payload[i].body), std::move(results[i]));
+// Applies, signs, certifies; answers what became final.
+result<validator_node::outcomes> validator_node::commit(const ordered& next) {
+    std::size_t to_sign = 0;
+    std::uint64_t size = 0;
+    for (const auto& block : next.blocks) to_sign += block.certify ? 1 : 0;
+    for (const auto& block : next.blocks) {
+        TRY(auto results, m_machine->apply(block));
+        m_blocks.add();
+        m_transactions.add(results.size());
+        size += block.encoded_size;
+        for (auto& [digest, outcome] : results)
+            if (m_waiting.expects(digest)) m_applied.push_back({block.height, digest, std::move(outcome)});
+        if (!block.certify) continue;
+        m_certifier.reached(m_machine->to_certify());
+        if (to_sign-- <= signed_at_once_max) sign_newest();
     }
-    CHECK_OK(bound_replay(next.encoded_size));
-    return out;
+    for (const auto& given : next.signatures) m_certifier.add(given);
+    CHECK_OK(certify());
+    CHECK_OK(bound_replay(next.blocks.size(), size));
+    return take_final();
+}
+
+// This member's signature over where the machine stands.
+void validator_node::sign_newest() {
+    const auto body = m_machine->to_certify();
+    const auto sig = sign(m_on.identity, body);
+    m_certifier.add({body.height, m_author, sig});
+    if (m_ordering) m_ordering->contribute(body.height, sig);
 }
 
 result<void> validator_node::certify() {
-    ledger::state_certificate certificate;
-    certificate.body = m_machine->to_certify();
-    const auto sig = sign(m_on.identity, certificate.body);
-    certificate.signatures.emplace_back(m_author, sig);
-    const auto height = certificate.body.height;
-    CHECK_OK(m_machine->certify(std::move(certificate)));
-    if (m_ordering) m_ordering->contribute(height, sig);
-    return {};
+    TRY(auto certificate, m_certifier.newest());
+    if (certificate) {
+        const auto height = certificate->body.height;
+        CHECK_OK(m_machine->certify(std::move(*certificate)));
+        if (m_ordering) m_ordering->certified(height);
+    }
+    return m_machine->held_back() > held_back_max ? m_machine->spill() : result<void>();
 }
 
-result<void> validator_node::bound_replay(std::uint64_t block_bytes) {
+// At the end of a replay, or of a part of it.
+result<void> validator_node::settle() {
+    if (m_certifier.waiting() > 0) sign_newest();
+    CHECK_OK(certify());
+    return m_machine->spill();
+}
+
+validator_node::outcomes validator_node::take_final() {
+    outcomes out;
+    const auto upto = certificate().body.height;
+    for (; !m_applied.empty() && m_applied.front().height <= upto; m_applied.pop_front())
+        out.emplace_back(m_applied.front().digest, std::move(m_applied.front().what));
+    return out;
+}
+
+result<void> validator_node::bound_replay(std::uint64_t blocks, std::uint64_t block_bytes) {
     m_unflushed_bytes += block_bytes;
-    if (++m_unflushed_blocks < m_on.limits.replay_blocks_max && m_unflushed_bytes < m_on.limits.replay_bytes_max) return {};
+    m_unflushed_blocks += blocks;
+    if (m_unflushed_blocks < m_on.limits.replay_blocks_max && m_unflushed_bytes < m_on.limits.replay_bytes_max) return {};
     m_unflushed_bytes = 0;
     m_unflushed_blocks = 0;
     return m_machine->flush();
@@ -165,6 +238,7 @@ void validator_node::fail(error why) {
 
 net::awaitable<void> validator_node::stop() {
     m_ordering->stop();
+    co_await m_ordering->join();
     co_await m_tasks.join();  // the block under way is finished
     fail(error(errc::canceled));
     const auto work = [this] { return m_machine->flush(); };
@@ -288,7 +362,10 @@ net::reply validator_node::status(const net::request& what) {
 net::awaitable<net::reply> validator_node::block(net::request what) {
     const auto asked = wire::decode<block_request>(what.head);
     if (!asked) co_return net::reply::of(asked.error());
-    const auto read = [this, height = asked->height] { return m_ordering->encoded_block(height); };
+    const auto read = [this, height = asked->height]() -> result<bytes> {
+        TRY(const auto name, m_machine->block_at(height));
+        return m_ordering->encoded_block(height, name);
+    };
     auto job = net::offload(m_on.workers, read);
     auto got = co_await std::move(job);
     if (!got) co_return net::reply::of(std::move(got).error());
@@ -307,6 +384,9 @@ net::awaitable<net::reply> validator_node::serve(node_id from, net::request what
         answer = co_await std::move(work);
     } else if (what.method == method::status) {
         answer = status(what);
+    } else if (is_of_members(what.method)) {
+        auto work = m_ordering->serve(from, std::move(what));
+        answer = co_await std::move(work);
     } else {
         answer = answer_query(*m_machine, m_network, what);
     }
@@ -316,12 +396,39 @@ net::awaitable<net::reply> validator_node::serve(node_id from, net::request what
 
 }  // namespace
 
+namespace {
+
+constexpr std::size_t committee_min = 4, committee_max = 64;
+
+result<void> check_committee(const validator_dependencies& on, std::size_t self) {
+    const auto& members = on.origin.first.members;
+    if (members.size() < committee_min || members.size() > committee_max)
+        return error(errc::unsupported, "a network of " + std::to_string(members.size()) + " validators; one, or 4 to 64");
+    if (on.origin.coin.size() != members.size()) return error(errc::invalid, "genesis of network " + on.origin.name + ": the coin of its committee is missing");
+    if (!on.committee) return error(errc::invalid, "network " + on.origin.name + " has a committee; this node was started as a single validator");
+    const auto share = crypto::ristretto::scalar::from(on.committee->coin.view());
+    if (!crypto::ristretto::canonical(share) || crypto::ristretto::times_base(share) != on.origin.coin[self])
+        return error(errc::permission, "this node's share of the coin is not that of its place in network " + on.origin.name);
+    for (const auto& key : members) {
+        const auto id = crypto::id_of<node_id>(key);
+        const auto& known = on.committee->members;
+        if (std::none_of(known.begin(), known.end(), [&](const net::peer& p) { return p.id == id; }))
+            return error(errc::invalid, "validators: member " + id.brief() + " of the committee is missing");
+    }
+    return {};
+}
+
+}  // namespace
+
 result<std::unique_ptr<validator>> make_validator(validator_dependencies on) {
     const auto& members = on.origin.first.members;
-    if (members.size() != 1) return error(errc::unsupported, "a network of " + std::to_string(members.size()) + " validators; this version orders with exactly one");
-    if (members[0] != on.identity.pub()) return error(errc::permission, "this node's key is not the validator of network " + on.origin.name);
+    const auto self = std::find(members.begin(), members.end(), on.identity.pub());
+    if (self == members.end()) return error(errc::permission, "this node's key is not that of a validator of network " + on.origin.name);
+    const auto place = static_cast<std::size_t>(self - members.begin());
+    if (members.size() == 1) on.committee.reset();
+    else CHECK_OK(check_committee(on, place));
     TRY(auto state, machine::open(on.state, on.origin));
-    auto made = std::make_unique<validator_node>(on, std::uint16_t{0}, std::move(state));
+    auto made = std::make_unique<validator_node>(on, static_cast<std::uint16_t>(place), std::move(state));
     CHECK_OK(made->recover());
     made->start();
     return std::unique_ptr<validator>(std::move(made));

@@ -20,6 +20,10 @@ public:
     net::awaitable<answer> wait(hash256 digest, Enter enter) {
         return net::suspend<answer>(arriving<Enter>{m_state, digest, std::move(enter)});
     }
+    [[nodiscard]] bool expects(const hash256& digest) const {
+        std::lock_guard lock(m_state->mutex);
+        return m_state->places.contains(digest);
+    }
     void tell(const hash256& digest, const ledger::outcome& what) {
         for (auto& waiting : m_state->take(digest)) waiting.done(answer(what));
     }

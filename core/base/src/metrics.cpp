@@ -21,8 +21,7 @@ void latency_histogram::observe_us(std::uint64_t microseconds) noexcept {
     m_sum_us.fetch_add(microseconds, std::memory_order_relaxed);
 }
 
-metrics::row& metrics::find_or_add(std::string_view name, std::string_view help, std::string_view labels, kind what) {
-    std::lock_guard lock(m_mutex);
+metrics::row& metrics::add(std::string_view name, std::string_view help, std::string_view labels, kind what) {
     for (auto& r : m_rows)
         if (r.name == name && r.labels == labels) return r;
     auto& r = m_rows.emplace_back();
@@ -31,6 +30,11 @@ metrics::row& metrics::find_or_add(std::string_view name, std::string_view help,
     r.labels = labels;
     r.what = what;
     return r;
+}
+
+metrics::row& metrics::find_or_add(std::string_view name, std::string_view help, std::string_view labels, kind what) {
+    std::lock_guard lock(m_mutex);
+    return add(name, help, labels, what);
 }
 
 counter& metrics::make_counter(std::string_view name, std::string_view help, std::string_view labels) {
@@ -43,6 +47,28 @@ latency_histogram& metrics::make_histogram(std::string_view name, std::string_vi
     return find_or_add(name, help, labels, kind::histogram).as_histogram;
 }
 
+metrics::sampled metrics::sample(std::string_view name, std::string_view help, std::string_view labels, std::function<std::int64_t()> ask) {
+    std::lock_guard lock(m_mutex);
+    auto& r = add(name, help, labels, kind::gauge);
+    r.asked.push_back(std::move(ask));
+    return {*this, r, std::prev(r.asked.end())};
+}
+
+metrics::sampled& metrics::sampled::operator=(sampled&& other) noexcept {
+    const sampled old(std::move(*this));
+    m_in = std::exchange(other.m_in, nullptr);
+    m_row = other.m_row;
+    m_at = other.m_at;
+    return *this;
+}
+
+metrics::sampled::~sampled() {
+    if (!m_in) return;
+    std::lock_guard lock(m_in->m_mutex);
+    m_row->asked.erase(m_at);
+    if (m_row->asked.empty()) m_row->as_gauge.set(0);
+}
+
 void metrics::include(const metrics& other, std::string_view labels) {
     std::lock_guard lock(m_mutex);
     m_parts.emplace_back(&other, labels);
@@ -50,6 +76,12 @@ void metrics::include(const metrics& other, std::string_view labels) {
 
 void metrics::collect(std::vector<shown>& into, std::string_view labels) const {
     std::lock_guard lock(m_mutex);
+    for (auto& r : m_rows) {
+        if (r.asked.empty()) continue;
+        std::int64_t sum = 0;
+        for (const auto& ask : r.asked) sum += ask();
+        r.as_gauge.set(sum);
+    }
     for (const auto& r : m_rows) into.push_back({&r, r.labels + (r.labels.empty() || labels.empty() ? "" : ",") + std::string(labels)});
 }
 

@@ -4,9 +4,11 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <limits>
+#include <string_view>
 
 namespace cess::crypto {
 namespace {
@@ -250,7 +252,20 @@ signature signing_key::sign(byte_view message) const {
     return out;
 }
 
+bool small_order(const public_key& key) {
+    // The y of orders 4, 1, 8, 8 and 2, then p and p + 1, which decode as 0 and 1.
+    static constexpr std::array<std::string_view, 7> torsion = {
+        "0000000000000000000000000000000000000000000000000000000000000000", "0100000000000000000000000000000000000000000000000000000000000000",
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05", "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f", "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f"};
+    auto y = key;
+    y.raw.back() &= std::byte{0x7f};  // the top bit is the sign of x
+    return std::ranges::find(torsion, y.hex()) != torsion.end();
+}
+
 bool verify(const public_key& key, byte_view message, const signature& sig) {
+    if (small_order(key)) return false;
     struct deleter {
         void operator()(EVP_PKEY* k) const noexcept { EVP_PKEY_free(k); }
     };

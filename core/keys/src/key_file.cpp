@@ -33,12 +33,17 @@ result<crypto::secret_key> parse_line(std::string_view text, std::string_view ki
     return crypto::secret_key(*seed);
 }
 
-result<crypto::signing_key> read(os::file_system& on, const std::string& path, std::string_view kind) {
+result<crypto::secret_key> read_secret(os::file_system& on, const std::string& path, std::string_view kind) {
     CHECK_OK(check_private(path));
     TRY(const auto text, os::read_file(on, path, key_file_size_max));
-    auto seed = parse_line(as_text(text), kind);
-    if (!seed) return std::move(seed).error().with_context("key " + path);
-    return crypto::signing_key(*seed);
+    auto secret = parse_line(as_text(text), kind);
+    if (!secret) return std::move(secret).error().with_context("key " + path);
+    return secret;
+}
+
+result<crypto::signing_key> read(os::file_system& on, const std::string& path, std::string_view kind) {
+    TRY(const auto seed, read_secret(on, path, kind));
+    return crypto::signing_key(seed);
 }
 
 result<void> write(os::file_system& on, const std::string& path, std::string_view kind, const crypto::secret_key& seed) {

@@ -1,5 +1,6 @@
 #include "address.hpp"
 
+#include <core/net/blocking.hpp>
 #include <core/net/deadline.hpp>
 #include <core/net/http_metrics.hpp>
 #include <core/net/task_group.hpp>
@@ -138,6 +139,30 @@ result<std::unique_ptr<http_metrics>> http_metrics::start(env& world, const metr
     auto made = std::make_unique<http_metrics_server>(world, from, std::move(how));
     CHECK_OK(made->listen());
     return std::unique_ptr<http_metrics>(std::move(made));
+}
+
+namespace {
+
+awaitable<result<void>> stop_endpoint(http_metrics& which) {
+    co_await which.stop();
+    co_return result<void>();
+}
+
+}  // namespace
+
+void metrics_stopper::operator()(http_metrics* which) const {
+    (void)wait(*world, stop_endpoint(*which));
+    delete which;
+}
+
+result<metrics_endpoint> serve_metrics(env& world, const metrics& from, const std::string& listen, std::function<bool()> healthy) {
+    if (listen.empty()) return metrics_endpoint();
+    http_metrics::options how;
+    how.listen = listen;
+    how.healthy = std::move(healthy);
+    auto started = http_metrics::start(world, from, std::move(how));
+    if (!started) return std::move(started).error().with_context("metrics endpoint " + listen);
+    return metrics_endpoint(started->release(), metrics_stopper{&world});
 }
 
 }  // namespace cess::net

@@ -18,11 +18,15 @@ struct local_network::state : std::enable_shared_from_this<state> {
     std::map<node_id, service*> services;
     std::map<node_id, fate> fates;
 
-    service* find(const node_id& id, const request& what, fate& met) {
+    service* find(const node_id& id) {
         std::lock_guard lock(mutex);
-        if (auto at = fates.find(id); at != fates.end() && (!at->second.only || at->second.only(what))) met = at->second;
-        auto at = services.find(id);
-        return at == services.end() || met.down ? nullptr : at->second;
+        const auto at = services.find(id);
+        return at == services.end() ? nullptr : at->second;
+    }
+    fate fate_of(const node_id& id, const request& what) {
+        std::lock_guard lock(mutex);
+        const auto at = fates.find(id);
+        return at != fates.end() && (!at->second.only || at->second.only(what)) ? at->second : fate();
     }
 };
 
@@ -41,12 +45,14 @@ struct flight {
     }
 };
 
-awaitable<void> carry(env& world, service& to, node_id from, request what, local_network::fate met, std::shared_ptr<flight> trip) {
+awaitable<void> carry(std::shared_ptr<local_network::state> on, node_id to, node_id from, request what, local_network::fate met, std::shared_ptr<flight> trip) {
     if (met.delay > duration::zero()) {
-        auto slept = co_await world.sleep_for(met.delay);
+        auto slept = co_await on->world.sleep_for(met.delay);
         if (!slept) co_return trip->land(std::move(slept).error());
     }
-    auto answer = co_await to.serve(from, std::move(what));
+    auto* at = on->find(to);  // it may have died on the way
+    if (at == nullptr) co_return trip->land(error(errc::unavailable, "node " + to.brief() + " is not there"));
+    auto answer = co_await at->serve(from, std::move(what));
     if (met.lose_replies) co_return;
     if (met.alter) met.alter(answer);
     if (answer.failure.code != errc::ok) co_return trip->land(refusal_of_peer(std::move(answer.failure)));
@@ -55,7 +61,7 @@ awaitable<void> carry(env& world, service& to, node_id from, request what, local
 
 struct departing {
     std::shared_ptr<local_network::state> on;
-    service* to;
+    node_id to;
     node_id from;
     request what;
     local_network::fate met;
@@ -67,7 +73,7 @@ struct departing {
         });
         trip->waiting = std::move(waiting);
         if (met.lose_requests) return;
-        auto task = carry(on->world, *to, from, std::move(what), std::move(met), trip);
+        auto task = carry(on, to, from, std::move(what), std::move(met), trip);
         if (!on->serving.spawn_on(on->world.executor(), std::move(task))) trip->land(error(errc::unavailable, "network is stopped"));
     }
 };
@@ -79,11 +85,10 @@ public:
     awaitable<result<reply>> call(peer to, request what, time_point deadline, lane) override {
         auto on = m_on;
         if (what.head.size() > head_size_max || what.body.size() > body_size_max) co_return error(errc::too_large, "request");
-        local_network::fate met;
-        auto* at = on->find(to.id, what, met);
-        if (at == nullptr) co_return error(errc::unavailable, "node " + to.id.brief() + " is not there");
+        auto met = on->fate_of(to.id, what);
+        if (met.down || on->find(to.id) == nullptr) co_return error(errc::unavailable, "node " + to.id.brief() + " is not there");
         auto trip = std::make_shared<flight>();  // lives here, so that a lost call waits for its deadline
-        departing start{on, at, m_self, std::move(what), std::move(met), trip};
+        departing start{on, to.id, m_self, std::move(what), std::move(met), trip};
         auto op = suspend<result<reply>>(std::move(start));
         auto timed = with_deadline<reply>(on->world, std::move(op), deadline);
         co_return co_await std::move(timed);

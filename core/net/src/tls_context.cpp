@@ -17,16 +17,6 @@ struct x509_free {
 };
 using x509 = std::unique_ptr<X509, x509_free>;
 
-result<public_key> ed25519_key(X509* certificate) {
-    EVP_PKEY* key = certificate ? X509_get0_pubkey(certificate) : nullptr;
-    if (key == nullptr || EVP_PKEY_get_id(key) != EVP_PKEY_ED25519) return error(errc::permission, "peer has no Ed25519 certificate");
-    public_key out;
-    std::size_t size = out.raw.size();
-    if (EVP_PKEY_get_raw_public_key(key, reinterpret_cast<unsigned char*>(out.raw.data()), &size) != 1 || size != out.raw.size())
-        return openssl_error(errc::permission, "peer's public key");
-    return out;
-}
-
 // Trust is in the key, not in names, dates or issuers: those of the certificate are constants.
 result<x509> make_certificate(EVP_PKEY* key) {
     x509 certificate(X509_new());
@@ -41,6 +31,21 @@ result<x509> make_certificate(EVP_PKEY* key) {
     if (!ok) return openssl_error(errc::io, "certificate");
     return certificate;
 }
+
+}  // namespace
+
+result<public_key> ed25519_key(X509* certificate) {
+    EVP_PKEY* key = certificate ? X509_get0_pubkey(certificate) : nullptr;
+    if (key == nullptr || EVP_PKEY_get_id(key) != EVP_PKEY_ED25519) return error(errc::permission, "peer has no Ed25519 certificate");
+    public_key out;
+    std::size_t size = out.raw.size();
+    if (EVP_PKEY_get_raw_public_key(key, reinterpret_cast<unsigned char*>(out.raw.data()), &size) != 1 || size != out.raw.size())
+        return openssl_error(errc::permission, "peer's public key");
+    if (crypto::small_order(out)) return error(errc::permission, "peer's public key is of small order, anybody's");
+    return out;
+}
+
+namespace {
 
 int accept_any_ed25519(X509_STORE_CTX* store, void*) { return ed25519_key(X509_STORE_CTX_get0_cert(store)) ? 1 : 0; }
 

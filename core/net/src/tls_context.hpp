@@ -20,6 +20,9 @@ using ssl_ctx = std::unique_ptr<SSL_CTX, ssl_ctx_free>;
 // certificate passes: what it proves is possession of its key, and the key is the node id that callers compare.
 [[nodiscard]] result<ssl_ctx> make_tls_context(const crypto::signing_key& identity, tls_side side);
 
+// What the certificate says; its key is refused where it is nobody's (crypto::small_order).
+[[nodiscard]] result<public_key> ed25519_key(X509* certificate);
+
 // The Ed25519 key of the peer's certificate after the handshake.
 [[nodiscard]] result<public_key> peer_key(SSL* on);
 

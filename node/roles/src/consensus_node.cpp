@@ -3,6 +3,7 @@
 
 #include <chain/node/validator.hpp>
 #include <core/base/log.hpp>
+#include <core/keys/key_file.hpp>
 #include <core/kv/store.hpp>
 #include <core/net/blocking.hpp>
 #include <core/net/task_group.hpp>
@@ -18,6 +19,7 @@ public:
         : m_on(on),
           m_base(std::move(base)),
           m_origin(network.origin),
+          m_members(network.validators),
           m_caller(net::make_tls_caller(on.world, m_base->key, net::tls_limits(), m_base->count)),
           m_ledger(chain::make_client(on.world, *m_caller, std::move(network))),
           m_tasks(on.world.executor()) {}
@@ -31,6 +33,7 @@ public:
         // A block's log write waits for the disk like a journal's, and must not queue behind bulk fragments.
         chain::validator_dependencies needs{m_on.world, disk,     log_directory,       *m_state, m_base->key,
                                             m_origin,   m_on.journal_workers, m_base->count, chain::validator_limits()};
+        if (m_origin.first.members.size() > 1) CHECK_OK(join_committee(how, needs));
         TRY(m_validator, chain::make_validator(std::move(needs)));
         net::tls_server::options serve;
         serve.listen = how.listen;
@@ -60,10 +63,20 @@ public:
     }
 
 private:
+    // Beside node.key a member has coin.key, its share of what the genesis dealt.
+    result<void> join_committee(const node_config& how, chain::validator_dependencies& needs) {
+        TRY(const auto coin, keys::read_secret(os::posix_file_system(), how.directory + "/coin.key", keys::coin_kind));
+        m_to_members = net::make_tls_caller(m_on.world, m_base->key, net::tls_limits(), m_base->count);
+        needs.committee.emplace(chain::committee_dependencies{*m_to_members, m_members, coin, consensus::pacing()});
+        return {};
+    }
+
     shared_resources& m_on;
     std::unique_ptr<foundation> m_base;
     ledger::genesis m_origin;
+    const std::vector<net::peer> m_members;
     std::unique_ptr<net::caller> m_caller;
+    std::unique_ptr<net::caller> m_to_members;
     std::unique_ptr<chain::client> m_ledger;
     std::unique_ptr<kv::store> m_state;
     std::unique_ptr<chain::validator> m_validator;

@@ -11,11 +11,6 @@
 namespace cess::roles {
 namespace {
 
-net::awaitable<result<void>> stop_metrics(net::http_metrics& endpoint) {
-    co_await endpoint.stop();
-    co_return result<void>();
-}
-
 class running_host final : public host {
 public:
     explicit running_host(const process_config& how)
@@ -37,13 +32,7 @@ public:
     }
 
     result<void> start_metrics(const std::string& listen) {
-        if (listen.empty()) return {};
-        net::http_metrics::options options;
-        options.listen = listen;
-        options.healthy = [this] { return healthy(); };
-        auto started = net::http_metrics::start(m_world, m_count, std::move(options));
-        if (!started) return std::move(started).error().with_context("metrics endpoint " + listen);
-        m_metrics = std::move(*started);
+        TRY(m_metrics, net::serve_metrics(m_world, m_count, listen, [this] { return healthy(); }));
         return {};
     }
 
@@ -57,7 +46,7 @@ public:
 
     void stop() override {
         if (std::exchange(m_stopped, true)) return;
-        if (m_metrics) (void)net::wait(m_world, stop_metrics(*m_metrics));
+        m_metrics.reset();
         // Miners before the consensus nodes they registered at.
         for (auto n = m_nodes.rbegin(); n != m_nodes.rend(); ++n) {
             const auto stopped = net::wait(m_world, (*n)->stop(m_grace));
@@ -79,7 +68,7 @@ private:
     net::worker_pool m_journal_workers;
     shared_resources m_shared;
     std::vector<std::unique_ptr<running_node>> m_nodes;
-    std::unique_ptr<net::http_metrics> m_metrics;
+    net::metrics_endpoint m_metrics;
     bool m_stopped = false;
 };
 

@@ -1,11 +1,12 @@
-// Blocks, state certificates and proofs: what lets somebody who trusts only a committee's keys believe a record.
+// State certificates and proofs: what lets somebody who trusts only a committee's keys believe a record.
 //
-// The formats are those of the committee protocol from the first day; a single validator is a committee of one.
+// A single validator is a committee of one. Blocks are those of chain/consensus, with signed transactions as payload.
 // docs/formats/chain.md has the byte layouts.
 #pragma once
 
 #include <chain/ledger/types.hpp>
 #include <core/crypto/crypto.hpp>
+#include <core/crypto/ristretto.hpp>
 
 namespace cess::ledger {
 
@@ -20,22 +21,16 @@ struct committee {
 };
 
 struct genesis {
-    static constexpr std::uint8_t wire_version = 1;
+    static constexpr std::uint8_t wire_version = 2;
     std::string name;
     committee first;
+    // By member: what its shares of the common coin are checked with (consensus/cks_coin.hpp). Empty for a single validator.
+    std::vector<crypto::ristretto::point> coin;
     shape default_geometry;
     std::uint64_t created_unix = 0;
-    template <class S, class C> static void describe(S& s, C& c) { c(s.name, s.first, s.default_geometry, s.created_unix); }
+    template <class S, class C> static void describe(S& s, C& c) { c(s.name, s.first, s.coin, s.default_geometry, s.created_unix); }
 };
 [[nodiscard]] network_id id_of(const genesis& g);  // sha256("cess genesis v1" ‖ encode)
-
-struct block_ref {
-    std::uint64_t round = 0;
-    std::uint16_t author = 0;
-    hash256 digest;
-    template <class S, class C> static void describe(S& s, C& c) { c(s.round, s.author, s.digest); }
-    friend bool operator==(const block_ref&, const block_ref&) = default;
-};
 
 struct certificate_body {
     static constexpr std::uint8_t wire_version = 1;
@@ -46,43 +41,19 @@ struct certificate_body {
     hash256 state_root;
     committee next;  // who signs from the next epoch on; the same committee until it changes
     template <class S, class C> static void describe(S& s, C& c) { c(s.network, s.epoch, s.height, s.commit_digest, s.state_root, s.next); }
+    friend bool operator==(const certificate_body&, const certificate_body&) = default;
 };
 struct state_certificate {
     static constexpr std::uint8_t wire_version = 1;
     certificate_body body;
-    std::vector<std::pair<std::uint16_t, signature>> signatures;  // (member index, over "cess certificate v1" ‖ encode(body)), ascending
+    std::vector<std::pair<std::uint16_t, signature>> signatures;  // (member index, over message_of(body)), ascending
     template <class S, class C> static void describe(S& s, C& c) { c(s.body, s.signatures); }
 };
+[[nodiscard]] bytes message_of(const certificate_body& body);  // what members sign: "cess certificate v1" ‖ encode(body)
 [[nodiscard]] signature sign(const crypto::signing_key& member, const certificate_body& body);
 // Height 0: nothing committed, nothing stored. Its commit digest is the network's id, its state root zero.
 [[nodiscard]] certificate_body origin_of(const genesis& g);
 
-// One message type of the DAG: a signed block. A single validator writes a chain of them, each with one parent.
-struct block_body {
-    static constexpr std::uint8_t wire_version = 1;
-    network_id network;
-    std::uint64_t epoch = 0;
-    std::uint64_t round = 0;
-    std::uint16_t author = 0;
-    std::vector<block_ref> parents;
-    std::vector<block_ref> weak;
-    std::vector<signed_transaction> payload;
-    bytes coin_share;                           // empty except in coin rounds
-    std::vector<std::pair<block_height, signature>> certificate_signatures;
-    std::uint64_t durable_watermark = 0;        // highest round of its own that the author holds durably
-    template <class S, class C> static void describe(S& s, C& c) {
-        c(s.network, s.epoch, s.round, s.author, s.parents, s.weak, s.payload, s.coin_share, s.certificate_signatures, s.durable_watermark);
-    }
-};
-struct block {
-    static constexpr std::uint8_t wire_version = 1;
-    block_body body;
-    signature sig;  // over "cess block v1" ‖ sha256(encode(body))
-    template <class S, class C> static void describe(S& s, C& c) { c(s.body, s.sig); }
-};
-[[nodiscard]] hash256 digest_of(const block_body& body);  // sha256(encode(body))
-[[nodiscard]] block sign(const crypto::signing_key& author, block_body body);
-[[nodiscard]] bool signature_holds(const block& what, const public_key& author);
 [[nodiscard]] hash256 next_commit_digest(const hash256& previous, const hash256& block_digest);
 
 // Path in the 16-ary Merkle tree over sha256(key) (tree.hpp): proves a value, or that there is none.

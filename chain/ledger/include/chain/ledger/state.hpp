@@ -52,6 +52,7 @@ public:
     std::vector<state_entry> scan(const bytes& prefix, const bytes& after, std::size_t limit) override;
     void pass_on();  // to the state below; empty afterwards
     void drop() { m_changes.clear(); }
+    void forget(const bytes& key) { m_changes.erase(key); }  // the state below has it as it is here
     // None = erased. In order of keys; entries that end as they began are included.
     using changes = std::map<bytes, std::optional<bytes>>;
     [[nodiscard]] const changes& pending() const noexcept { return m_changes; }

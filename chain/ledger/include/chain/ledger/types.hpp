@@ -339,10 +339,19 @@ struct seal_leases { volume_id volume; term_number term; template <class S, clas
 // The clone's owner copied what the volume inherited: the head, and every state since the change `at`, names its own lineage
 // alone. The volume stands alone from then on.
 struct drop_base { volume_id volume; term_number term; sequence_number at; template <class S, class C> static void describe(S& s, C& c) { c(s.volume, s.term, s.at); } };
+// The owner stored a view's state once more, in other segments, which the ledger has by now: `at` is of the same sequence, and
+// the view takes it and the volume's keys of today. Not while clones stand on it: they name what it named.
+struct rewrite_view {
+    volume_id volume;
+    term_number term;
+    std::string name;
+    root at;
+    template <class S, class C> static void describe(S& s, C& c) { c(s.volume, s.term, s.name, s.at); }
+};
 
 using action = std::variant<register_node, create_volume, rename_volume, resize_volume, delete_volume, take_lease, release_lease,
                             extend_reservation, add_segments, commit_root, create_view, delete_view, reap, seal_leases, rename_view,
-                            drop_base>;
+                            drop_base, rewrite_view>;
 
 struct transaction {
     static constexpr std::uint8_t wire_version = 1;

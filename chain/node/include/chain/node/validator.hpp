@@ -1,9 +1,11 @@
 // A consensus node: orders transactions, applies them, certifies the state, and answers clients.
 //
-// A transaction is answered when its block is durable in the block log, applied, and certified. The log is the only
-// write-ahead log: the state store keeps up behind it and is replayed from it after a crash.
+// A transaction is answered when its block is durable in the log, applied, and certified by a quorum of the committee, which is
+// this node alone in a network of one. The log is the only write-ahead log: the state store keeps up behind it and is replayed
+// from it after a crash.
 #pragma once
 
+#include <chain/consensus/proposer.hpp>
 #include <chain/ledger/proof.hpp>
 #include <core/base/metrics.hpp>
 #include <core/kv/store.hpp>
@@ -12,6 +14,7 @@
 #include <core/os/file_system.hpp>
 
 #include <memory>
+#include <optional>
 
 namespace cess::chain {
 
@@ -27,6 +30,14 @@ struct validator_limits {
     net::duration answer_within = std::chrono::seconds(30);  // of a submitted transaction
 };
 
+// What a member of a committee has besides; a single validator has none of it.
+struct committee_dependencies {
+    net::caller& through;                     // as this node
+    std::vector<net::peer> members;           // where they are; all of the genesis committee, in any order
+    crypto::secret_key coin;                  // this member's share of the coin's secret
+    consensus::pacing pace;
+};
+
 struct validator_dependencies {
     net::env& world;
     os::file_system& disk;
@@ -37,6 +48,7 @@ struct validator_dependencies {
     net::worker_pool& workers;            // applying, disk, signatures; of 0 threads in simulation
     metrics& count;
     validator_limits limits;
+    std::optional<committee_dependencies> committee = std::nullopt;
 };
 
 // Owned by its program; used on any executor. stop() must have ended before it is destroyed, and before what it depends on.

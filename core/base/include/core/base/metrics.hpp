@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <list>
 #include <mutex>
 #include <string>
 #include <string_view>
@@ -49,6 +50,9 @@ private:
 };
 
 class metrics {
+    struct row;
+    using questions = std::list<std::function<std::int64_t()>>;
+
 public:
     metrics() = default;
     metrics(const metrics&) = delete;
@@ -58,6 +62,25 @@ public:
     counter& make_counter(std::string_view name, std::string_view help, std::string_view labels = {});
     gauge& make_gauge(std::string_view name, std::string_view help, std::string_view labels = {});
     latency_histogram& make_histogram(std::string_view name, std::string_view help, std::string_view labels = {});
+
+    // Part of a gauge that is asked for when it is rendered; over when this goes, which waits for a rendering under way.
+    class sampled {
+    public:
+        sampled() = default;
+        sampled(sampled&& other) noexcept : m_in(std::exchange(other.m_in, nullptr)), m_row(other.m_row), m_at(other.m_at) {}
+        sampled& operator=(sampled&& other) noexcept;
+        ~sampled();
+
+    private:
+        friend class metrics;
+        sampled(metrics& in, row& of, questions::iterator at) : m_in(&in), m_row(&of), m_at(at) {}
+        metrics* m_in = nullptr;
+        row* m_row = nullptr;
+        questions::iterator m_at;
+    };
+    // For what its owner knows anyway: costs nothing until somebody looks. Several of the same name and labels are added up.
+    // REQUIRES: `ask` is quick, comes from any thread, and calls nothing of this registry's; this outlives the handle.
+    [[nodiscard]] sampled sample(std::string_view name, std::string_view help, std::string_view labels, std::function<std::int64_t()> ask);
 
     // Renders `other` as a part of this from now on, with more labels: several nodes in one process, one endpoint.
     // REQUIRES: `other` lives as long as this is rendered, and includes nothing itself.
@@ -73,6 +96,7 @@ private:
         counter as_counter;
         gauge as_gauge;
         latency_histogram as_histogram;
+        questions asked;  // of a gauge that is sampled
     };
     struct shown {
         const row* what;
@@ -80,10 +104,11 @@ private:
     };
     static void append_row(std::string& out, const shown& r);
     void collect(std::vector<shown>& into, std::string_view labels) const;
+    row& add(std::string_view name, std::string_view help, std::string_view labels, kind what);  // REQUIRES: m_mutex
     row& find_or_add(std::string_view name, std::string_view help, std::string_view labels, kind what);
 
     mutable std::mutex m_mutex;
-    std::deque<row> m_rows;
+    mutable std::deque<row> m_rows;  // rendering sets what is sampled
     std::vector<std::pair<const metrics*, std::string>> m_parts;
 };
 

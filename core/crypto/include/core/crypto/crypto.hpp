@@ -94,6 +94,11 @@ private:
     std::shared_ptr<void> m_native;
 };
 
+// No private key belongs to these eight points (in any encoding), yet RFC 8032's equation holds under them for up to every
+// eighth message of a signature that anybody can write down: they are nobody's identity.
+[[nodiscard]] bool small_order(const public_key& key);
+
+// RFC 8032, and the key is not of small order.
 [[nodiscard]] bool verify(const public_key& key, byte_view message, const signature& sig);
 
 template <class Id>

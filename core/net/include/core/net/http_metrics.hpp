@@ -25,4 +25,13 @@ public:
     virtual awaitable<void> stop() = 0;
 };
 
+// For programs, whose threads block: an endpoint that stops as it goes.
+struct metrics_stopper {
+    env* world = nullptr;
+    void operator()(http_metrics* which) const;
+};
+using metrics_endpoint = std::unique_ptr<http_metrics, metrics_stopper>;
+// Null if `listen` is empty. The error names the address.
+[[nodiscard]] result<metrics_endpoint> serve_metrics(env& world, const metrics& from, const std::string& listen, std::function<bool()> healthy = {});
+
 }  // namespace cess::net

@@ -1,0 +1,90 @@
+// When this node makes its next block, and of what: the pace of rounds, parents and weak links, the queue of payload.
+#pragma once
+
+#include <chain/consensus/dag.hpp>
+#include <chain/consensus/pending.hpp>
+#include <chain/consensus/validity.hpp>
+
+#include <list>
+
+namespace cess::consensus {
+
+// In microseconds. δ is the usual one-way delay, which the owner measures.
+struct pacing {
+    instant round_min = 1'000;       // between own blocks
+    instant leader_wait = 5'000;     // for a leader that was active lately, once a quorum is there: half of δ
+    instant heartbeat = 1'000'000;   // between own blocks while there is nothing to sequence
+    instant retry = 40'000;          // of requests
+    instant resend = 40'000;         // of the own newest block, while no quorum follows it
+};
+
+class proposer {
+public:
+    static constexpr std::size_t queue_bytes_max = 64 * MiB;
+    static constexpr round_number jump_after = 32;   // so far behind it leaves rounds out
+    static constexpr round_number recently = 4;      // rounds in which a leader must have been seen to be waited for
+    static constexpr round_number payload_depths = 2;  // so many depths above the floor blocks are empty
+
+    proposer(const dag& in, const epoch_context& of, author_index self, const pacing& pace, const keys& signer, const coin& shares);
+
+    // errc::exhausted past the queue's bound, errc::too_large for what fits into no block. What is in an own block that is
+    // durable will be in the sequence once (with probability one), whatever crashes. Equal items may count as one.
+    result<void> submit(bytes item);
+    // Likewise; past 64 that wait for a block the lowest give way.
+    void contribute(block_height height, const signature& over_certificate);
+
+    // To be told of every vertex.
+    void inserted(const vertex& v);
+    // An own block that is durable: no other is ever made for its round, nor for an earlier one, and what it carries is not
+    // proposed again while it can be sequenced. In the order of rounds, from the log as well.
+    void made(const named_block& own);
+    // And once it is.
+    void sequenced(const named_block& own);
+    // It never will be: what it carries goes out again, unless a newer own block carries that.
+    void forgo(const named_block& own);
+    // Forgoes the own blocks below that nobody sequenced.
+    void collect(round_number floor);
+
+    // The next own block, if it is due; it does not count before it is inserted. Else `wake` says when to ask again, if
+    // time alone can make it due.
+    [[nodiscard]] block_ptr propose(instant now, bool idle, std::optional<instant>& wake);
+    [[nodiscard]] round_number last_round() const noexcept { return m_last.round; }
+    // Whether a quorum follows the own newest block's round.
+    [[nodiscard]] bool followed() const { return m_dag.authors_in(m_last.round) >= m_of.by.parent_quorum; }
+
+private:
+    struct queued {
+        bytes item;
+        std::optional<hash256> again;  // its digest, if it was in an own block before
+    };
+    [[nodiscard]] round_number target() const;
+    [[nodiscard]] instant due_at(round_number round, instant now, bool idle) const;
+    [[nodiscard]] bool leaders_here(round_number round) const;
+    [[nodiscard]] block_body compose(round_number round);
+    void add_links(block_body& to);
+    void cover(const vertex& from);
+    void take_payload(block_body& to);
+
+    const dag& m_dag;
+    const epoch_context& m_of;
+    const author_index m_self;
+    const pacing& m_pace;
+    const keys& m_keys;
+    const coin& m_coin;
+
+    block_ref m_last;                                       // own newest
+    instant m_last_at = 0;
+    round_number m_waiting_for = 0;
+    instant m_quorum_at = 0;                                // when the parents' quorum of that round was there
+    std::vector<round_number> m_seen;                       // by author, the highest round
+    std::map<block_ref, const vertex*> m_uncovered;         // not in the history of own blocks
+    std::list<queued> m_queue;
+    std::size_t m_queue_bytes = 0;
+    std::map<hash256, std::list<queued>::iterator> m_again;  // of what is in the queue again, by digest
+    std::map<block_height, signature> m_contributions;
+    // What own blocks carry that are not sequenced yet, and the newest such block's round.
+    std::map<hash256, round_number> m_carried;
+    std::map<block_height, round_number> m_signed;
+};
+
+}  // namespace cess::consensus

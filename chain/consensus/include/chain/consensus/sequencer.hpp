@@ -1,0 +1,51 @@
+// The total order: slots in turn, each committed one with what its leader's history adds. Reveals coins on the way.
+#pragma once
+
+#include <chain/consensus/coin.hpp>
+#include <chain/consensus/commit.hpp>
+
+namespace cess::consensus {
+
+// What was decided of a slot; said once a slot, in no order. For those who watch; the order is in `committed`.
+struct settled {
+    slot where;
+    std::optional<block_ref> leader;  // none: skipped
+};
+
+// A committed leader and what it adds to the sequence, itself last.
+struct committed {
+    slot where;
+    block_ref leader;
+    std::vector<block_ptr> blocks;
+};
+
+class sequencer {
+public:
+    sequencer(const dag& in, const rules& by, const coin& shares) : m_dag(in), m_rules(by), m_coin(shares) {}
+
+    // To be told of every vertex.
+    void inserted(const vertex& v);
+    // Decides, and sequences up to the first undecided slot.
+    void advance(std::vector<settled>& decided, std::vector<committed>& sequenced);
+
+    // Of the last committed leader.
+    [[nodiscard]] round_number committed_round() const noexcept { return m_committed_round; }
+    // Nothing below will ever be sequenced, nor is it needed to decide.
+    [[nodiscard]] round_number horizon() const noexcept { return m_committed_round > m_rules.depth ? m_committed_round - m_rules.depth : 0; }
+    [[nodiscard]] std::size_t undecided() const;
+
+private:
+    void add_share(coin_number of, const vertex& v);
+    void emit(const decision& next, std::vector<committed>& sequenced);
+
+    const dag& m_dag;
+    const rules& m_rules;
+    const coin& m_coin;
+    std::map<coin_number, std::map<author_index, bytes>> m_shares;  // of coins that are not revealed
+    coin_leaders m_leaders;
+    decision_window m_window;
+    round_number m_window_top = 0;
+    round_number m_committed_round = 0;
+};
+
+}  // namespace cess::consensus

@@ -1,0 +1,44 @@
+#include <chain/consensus/sequencer.hpp>
+
+#include <algorithm>
+
+namespace cess::consensus {
+
+void sequencer::inserted(const vertex& v) {
+    if (const auto coin = m_rules.coin_revealed_in(v.round())) add_share(*coin, v);
+}
+
+void sequencer::add_share(coin_number of, const vertex& v) {
+    if (m_leaders.contains(of) || of * m_rules.coin_interval < m_committed_round) return;
+    auto& shares = m_shares[of];
+    shares.emplace(v.author(), v.block->body().coin_share);
+    if (shares.size() < m_rules.coin_quorum) return;
+    m_leaders.emplace(of, leader_by(m_coin.combine(of, shares), m_rules.members));
+    m_shares.erase(of);
+}
+
+void sequencer::advance(std::vector<settled>& decided, std::vector<committed>& sequenced) {
+    while (m_window_top < m_dag.highest()) append_slots(m_rules, ++m_window_top, m_window);
+    for (const auto& d : decide(m_dag, m_rules, m_leaders, m_window))
+        decided.push_back({d.where, d.leader ? std::optional(d.leader->ref()) : std::nullopt});
+    for (; !m_window.empty() && m_window.front().what != verdict::undecided; m_window.pop_front()) emit(m_window.front(), sequenced);
+}
+
+void sequencer::emit(const decision& next, std::vector<committed>& sequenced) {
+    if (next.where.by_coin()) {
+        m_leaders.erase(m_leaders.begin(), m_leaders.upper_bound(next.where.round / m_rules.coin_interval));
+        m_shares.erase(m_shares.begin(), m_shares.upper_bound(next.where.round / m_rules.coin_interval));
+    }
+    if (next.what != verdict::committed) return;
+    m_committed_round = next.where.round;
+    if (next.leader->sequenced) return;  // the coin named a block that leads a deterministic slot as well
+    committed out{next.where, next.leader->ref(), {}};
+    for (const auto* const v : sequence(m_dag, m_rules, *next.leader)) out.blocks.push_back(v->block);
+    sequenced.push_back(std::move(out));
+}
+
+std::size_t sequencer::undecided() const {
+    return static_cast<std::size_t>(std::count_if(m_window.begin(), m_window.end(), [](const decision& d) { return d.what == verdict::undecided; }));
+}
+
+}  // namespace cess::consensus

@@ -1,0 +1,430 @@
+#include "committee_member.hpp"
+
+#include "patient_offload.hpp"
+
+#include <core/base/log.hpp>
+
+#include <boost/asio/co_spawn.hpp>
+
+#include <algorithm>
+
+namespace cess::chain {
+namespace {
+
+consensus::epoch_context context_of(const ledger::genesis& origin) {
+    consensus::epoch_context out;
+    out.network = ledger::id_of(origin);
+    out.epoch = origin.first.epoch;
+    out.genesis = hash256::from(out.network.view());
+    out.by = consensus::rules::of(origin.first.members.size());
+    return out;
+}
+
+std::vector<net::peer> in_order(const ledger::committee& members, const std::vector<net::peer>& known) {
+    std::vector<net::peer> out;
+    for (const auto& key : members.members) {
+        const auto id = crypto::id_of<node_id>(key);
+        const auto found = std::find_if(known.begin(), known.end(), [&](const net::peer& p) { return p.id == id; });
+        out.push_back(found == known.end() ? net::peer{id, {}} : *found);
+    }
+    return out;
+}
+
+// One of the requests that a member may have under way.
+struct request_slot {
+    request_slot(std::mutex& on, std::size_t& of, std::size_t max) : mutex(on), count(of) {
+        std::lock_guard lock(mutex);
+        taken = count < max;
+        if (taken) ++count;
+    }
+    ~request_slot() {
+        std::lock_guard lock(mutex);
+        if (taken) --count;
+    }
+    request_slot(const request_slot&) = delete;
+    request_slot& operator=(const request_slot&) = delete;
+    std::mutex& mutex;
+    std::size_t& count;
+    bool taken = false;
+};
+
+}  // namespace
+
+// ---- opening ----------------------------------------------------------------------------------------------
+
+committee_member::committee_member(const validator_dependencies& on, consensus::author_index self, block_height contained, const hash256& digest)
+    : m_world(on.world), m_workers(on.workers), m_network(ledger::id_of(on.origin)), m_self(self), m_limits(on.limits),
+      m_keys(on.identity, on.origin.first.members),
+      m_coin(m_network, on.origin.first.epoch, self, on.committee->coin, on.origin.coin, consensus::rules::of(on.origin.first.members.size()).coin_quorum),
+      m_strand(on.world.executor()), m_tasks(m_strand),
+      m_replica(context_of(on.origin), self, on.committee->pace, m_archive, m_keys, m_coin), m_heights(contained, digest),
+      m_links(on.world, on.committee->through, m_tasks, m_network, self, in_order(on.origin.first, on.committee->members),
+              [this](const consensus::request& asked, const std::vector<consensus::block_ptr>& blocks) { take_answer(asked, blocks); }),
+      m_requests(on.origin.first.members.size()),
+      m_rounds(on.count.make_counter("cess_consensus_own_blocks_total", "Own blocks of the committee's DAG")),
+      m_refused(on.count.make_counter("cess_consensus_refused_blocks_total", "Blocks that no honest member would have sent")),
+      m_round_gauge(on.count.make_gauge("cess_consensus_round", "Round of the newest own block")) {
+    for (std::size_t i = 0; i < on.origin.first.members.size(); ++i)
+        m_members.emplace(crypto::id_of<node_id>(on.origin.first.members[i]), static_cast<consensus::author_index>(i));
+}
+
+result<std::unique_ptr<committee_member>> committee_member::open(const validator_dependencies& on, consensus::author_index self, block_height contained,
+                                                                 const hash256& digest, const replay& visit) {
+    std::unique_ptr<committee_member> made(new committee_member(on, self, contained, digest));
+    dag_log::options how;
+    how.file_size = on.limits.log_file_size;
+    const auto each = [&](const consensus::block_ptr& block) { return made->replayed(block, visit); };
+    TRY(made->m_archive.log, dag_log::open(on.disk, on.log_directory, on.state, how, 0, each));
+    return made;
+}
+
+result<void> committee_member::replayed(const consensus::block_ptr& block, const replay& visit) {
+    const auto done = m_replica.replay(block);
+    ordered out;
+    for (const auto& commit : done.commits) CHECK_OK(m_heights.number(commit, out.blocks));
+    for (const auto& [height, sig] : block->body().certificate_signatures) out.signatures.push_back({height, block->ref.author, sig});
+    return out.blocks.empty() && out.signatures.empty() ? result<void>() : visit(std::move(out));
+}
+
+void committee_member::start() {
+    m_opened = true;
+    m_tasks.spawn(write_log());
+    m_tasks.spawn(begin());
+}
+
+net::awaitable<void> committee_member::begin() {
+    m_started = true;
+    if (m_contributed) m_replica.contribute(m_contributed->first, m_contributed->second);
+    m_contributed_at = now();
+    carry_out(m_replica.start(now()));
+    tick();
+    co_return;
+}
+
+// ---- the core and its actions -----------------------------------------------------------------------------
+
+consensus::instant committee_member::now() const {
+    return static_cast<consensus::instant>(std::chrono::duration_cast<std::chrono::microseconds>(m_world.now().time_since_epoch()).count());
+}
+
+void committee_member::carry_out(consensus::actions what) {
+    log_accepted(what);
+    for (const auto& block : what.send) m_links.broadcast(block);
+    for (auto& request : what.requests) m_links.ask(std::move(request));
+    deliver(what.commits, what.log);
+    if (what.wake) wake_at(*what.wake);
+}
+
+void committee_member::log_accepted(const consensus::actions& what) {
+    for (const auto& block : what.log) {
+        m_archive.underway.insert(block->ref);
+        m_to_log.push_back(block);
+    }
+    if (what.persist) {
+        m_to_persist = what.persist;
+        forget_waiting(what.persist->body());
+    }
+    if (!what.log.empty() || what.persist) (void)m_log_bell.try_send(true);
+}
+
+// Behind the log, one batch after the other: whatever gathered while the last was written.
+net::awaitable<void> committee_member::write_log() {
+    for (;;) {
+        while (m_to_log.empty() && !m_to_persist) {
+            auto rung = co_await m_log_bell.receive();
+            if (!rung) co_return;
+        }
+        const auto batch = std::make_shared<std::vector<consensus::block_ptr>>(std::exchange(m_to_log, {}));
+        const auto own = std::exchange(m_to_persist, nullptr);
+        if (own) {
+            m_archive.own = own->ref;
+            batch->push_back(own);
+        }
+        const auto work = [this, batch, sync = own != nullptr]() -> result<void> {
+            CHECK_OK(m_archive.log->append(*batch));
+            return sync ? m_archive.log->sync() : result<void>();
+        };
+        auto job = patient_offload(m_world, m_workers, work);
+        auto done = co_await std::move(job);
+        if (!done) co_return fail(std::move(done).error());
+        for (const auto& block : *batch) m_archive.underway.erase(block->ref);
+        if (!own) continue;
+        m_archive.own = {};
+        m_rounds.add();
+        m_round_gauge.set(static_cast<std::int64_t>(own->ref.round));
+        carry_out(m_replica.on_durable(now()));
+    }
+}
+
+void committee_member::deliver(const std::vector<consensus::committed>& commits, const std::vector<consensus::block_ptr>& accepted) {
+    ordered out;
+    for (const auto& commit : commits)
+        if (auto numbered = m_heights.number(commit, out.blocks); !numbered) return fail(std::move(numbered).error());
+    for (const auto& block : accepted)
+        for (const auto& [height, sig] : block->body().certificate_signatures) out.signatures.push_back({height, block->ref.author, sig});
+    if (!out.blocks.empty() || !out.signatures.empty()) hand_over(std::move(out));
+}
+
+void committee_member::hand_over(ordered what) {
+    std::lock_guard lock(m_mutex);
+    for (auto& block : what.blocks) {
+        m_out_bytes += block.encoded_size;
+        m_out.blocks.push_back(std::move(block));
+    }
+    m_out.signatures.insert(m_out.signatures.end(), what.signatures.begin(), what.signatures.end());
+    (void)m_bell.try_send(true);  // full: it rings already
+}
+
+bool committee_member::full() const {
+    std::lock_guard lock(m_mutex);
+    return m_stopped || m_out_bytes > untaken_bytes_max;
+}
+
+net::awaitable<result<ordered>> committee_member::next() {
+    for (;;) {
+        {
+            std::lock_guard lock(m_mutex);
+            if (m_failure.code != errc::ok) co_return m_failure;
+            if (!m_out.blocks.empty() || !m_out.signatures.empty()) {
+                m_out_bytes = 0;
+                co_return std::exchange(m_out, {});
+            }
+        }
+        auto rung = co_await m_bell.receive();
+        if (rung) continue;
+        std::lock_guard lock(m_mutex);
+        if (m_failure.code != errc::ok) co_return m_failure;
+        co_return std::move(rung).error();
+    }
+}
+
+// ---- time -------------------------------------------------------------------------------------------------
+
+void committee_member::tick() {
+    if (!m_started) return;
+    take_submitted();
+    const auto at = now();
+    if (m_contributed && m_contributed->first.value > m_certified && at >= m_contributed_at + contribute_again) {
+        m_replica.contribute(m_contributed->first, m_contributed->second);
+        m_contributed_at = at;
+    }
+    carry_out(m_replica.on_timer(at));
+}
+
+// An earlier alarm asks the core for the next one, when it rings.
+void committee_member::wake_at(consensus::instant at) {
+    if (!m_alarms.empty() && *m_alarms.begin() <= at) return;
+    m_alarms.insert(at);
+    m_tasks.spawn(wait_until(at));
+}
+
+net::awaitable<void> committee_member::wait_until(consensus::instant at) {
+    auto slept = co_await m_world.sleep_until(net::time_point(std::chrono::microseconds(at)));
+    m_alarms.erase(at);
+    if (slept) tick();
+}
+
+net::awaitable<void> committee_member::take_contribution(block_height height, signature sig) {
+    m_replica.contribute(height, sig);
+    if (!m_contributed || m_contributed->first < height) {
+        m_contributed.emplace(height, sig);
+        m_contributed_at = now();
+    }
+    tick();
+    co_return;
+}
+
+void committee_member::contribute(block_height height, signature over_certificate) {
+    if (m_opened) m_tasks.spawn(take_contribution(height, over_certificate));
+    else m_contributed.emplace(height, over_certificate);  // nothing runs that would have to be waited for if opening fails
+}
+
+// ---- transactions -----------------------------------------------------------------------------------------
+
+result<void> committee_member::submit(ledger::signed_transaction what, std::uint64_t) {
+    auto item = wire::encode(what);
+    {
+        std::lock_guard lock(m_mutex);
+        if (m_stopped || m_failure.code != errc::ok) return error(errc::unavailable, "validator is stopping");
+        if (m_waiting >= m_limits.queue_transactions_max || m_waiting_bytes + item.size() > m_limits.queue_bytes_max)
+            return error(errc::exhausted, "too many transactions wait; try later");
+        ++m_waiting;
+        m_waiting_bytes += item.size();
+        m_submitted.push_back(std::move(item));
+        if (m_submitted.size() > 1) return {};  // the first one's turn takes all
+    }
+    m_tasks.spawn(take_queue());
+    return {};
+}
+
+net::awaitable<void> committee_member::take_queue() {
+    tick();
+    co_return;
+}
+
+void committee_member::take_submitted() {
+    std::deque<bytes> items;
+    {
+        std::lock_guard lock(m_mutex);
+        items.swap(m_submitted);
+    }
+    for (auto& item : items) {
+        const auto size = item.size();
+        auto taken = m_replica.submit(std::move(item));
+        if (taken) continue;
+        log::warn("chain", "a transaction is left out of order: {}", taken.error().message());  // its client tries again
+        std::lock_guard lock(m_mutex);
+        forget_waiting(size);
+    }
+}
+
+// Payload of an own block waits no more. Of what was proposed again it is counted twice: a queue looks shorter, never longer.
+void committee_member::forget_waiting(const consensus::block_body& own) {
+    std::lock_guard lock(m_mutex);
+    for (const auto& item : own.payload) forget_waiting(item.size());
+}
+
+void committee_member::forget_waiting(std::uint64_t item_size) {
+    m_waiting -= std::min<std::size_t>(m_waiting, 1);
+    m_waiting_bytes -= std::min(m_waiting_bytes, item_size);
+}
+
+std::size_t committee_member::waiting() const {
+    std::lock_guard lock(m_mutex);
+    return m_waiting;
+}
+
+// ---- other members ----------------------------------------------------------------------------------------
+
+void committee_member::take_blocks(consensus::author_index from, const std::vector<consensus::block_ptr>& blocks, error& refusal) {
+    for (const auto& block : blocks) {
+        if (full()) {
+            refusal = error(errc::exhausted, "this member has too much to apply");
+            return;
+        }
+        auto done = m_replica.on_block(now(), from, block);
+        if (done) {
+            carry_out(std::move(*done));
+        } else {
+            m_refused.add();
+            refusal = std::move(done).error();
+            return;  // who sends one that no honest member would is not listened to any further
+        }
+    }
+}
+
+// Of rounds: as long as that leads on, the next ones are asked for at once. A round that is larger than an answer would be begun again
+// and again: what lies above it is asked for instead, whose blocks have the rest of it fetched by name.
+void committee_member::take_answer(const consensus::request& asked, const std::vector<consensus::block_ptr>& blocks) {
+    const auto before = m_replica.graph().highest();
+    error refusal;
+    take_blocks(asked.peer, blocks, refusal);
+    if (!asked.from || blocks.empty() || refusal.code != errc::ok) return;
+    const auto highest = m_replica.graph().highest();
+    const auto next = highest == before ? blocks.back()->ref.round + 1 : highest;
+    if (next <= *asked.from || next > highest + consensus::replica::lookahead) return;
+    consensus::request more;
+    more.peer = asked.peer;
+    more.from = next;
+    m_links.ask(std::move(more));
+}
+
+net::awaitable<result<void>> committee_member::take_pushed(consensus::author_index from, std::vector<consensus::block_ptr> blocks) {
+    error refusal;
+    take_blocks(from, blocks, refusal);
+    if (refusal.code != errc::ok) co_return refusal;
+    co_return result<void>();
+}
+
+net::awaitable<net::reply> committee_member::serve_blocks(consensus::author_index from, net::request what) {
+    const auto head = wire::decode<blocks_message>(what.head);
+    if (!head) co_return net::reply::of(head.error());
+    if (head->network != m_network) co_return net::reply::of(error(errc::permission, "blocks of another network"));
+    auto blocks = decode_blocks(what.body);
+    if (!blocks) co_return net::reply::of(std::move(blocks).error());
+    auto on_strand = boost::asio::co_spawn(m_strand, take_pushed(from, std::move(*blocks)), boost::asio::use_awaitable);
+    auto done = co_await std::move(on_strand);
+    co_return done ? net::reply() : net::reply::of(std::move(done).error());
+}
+
+result<std::vector<bytes>> committee_member::read_asked(const fetch_request& what) {
+    if (what.from) return m_archive.log->read_from(*what.from, message_bytes_max);
+    std::vector<bytes> out;
+    std::size_t size = 0;
+    for (const auto& name : what.blocks) {
+        TRY(auto found, m_archive.log->read(name));
+        if (!found) continue;
+        if (!out.empty() && size + found->size() > message_bytes_max) break;
+        size += found->size();
+        out.push_back(std::move(*found));
+    }
+    return out;
+}
+
+net::awaitable<net::reply> committee_member::serve_fetch(net::request what) {
+    auto decoded = wire::decode<fetch_request>(what.head);
+    if (!decoded) co_return net::reply::of(std::move(decoded).error());
+    if (decoded->network != m_network) co_return net::reply::of(error(errc::permission, "asked for another network"));
+    if (decoded->blocks.size() > consensus::pending::blocks_a_request) co_return net::reply::of(error(errc::too_large, "too many blocks asked for at once"));
+    const auto asked = std::make_shared<const fetch_request>(std::move(*decoded));
+    const auto read = [this, asked] { return read_asked(*asked); };
+    auto job = net::offload(m_workers, read);
+    auto got = co_await std::move(job);
+    if (!got) co_return net::reply::of(std::move(got).error());
+    net::reply out;
+    out.body = wire::encode(*got);
+    co_return out;
+}
+
+net::awaitable<net::reply> committee_member::serve(node_id from, net::request what) {
+    const auto member = m_members.find(from);
+    if (member == m_members.end()) co_return net::reply::of(error(errc::permission, "not a member of the committee"));
+    request_slot slot(m_mutex, m_requests[member->second], requests_a_member_max);
+    if (!slot.taken || full()) co_return net::reply::of(error(errc::exhausted, "too many requests of one member under way"));
+    if (what.method == method::blocks) {
+        auto work = serve_blocks(member->second, std::move(what));
+        co_return co_await std::move(work);
+    }
+    auto work = serve_fetch(std::move(what));
+    co_return co_await std::move(work);
+}
+
+result<bytes> committee_member::encoded_block(block_height height, const consensus::block_ref& name) {
+    TRY(auto found, m_archive.log->read(name));
+    if (!found) return error(errc::not_found, "block " + std::to_string(height.value) + " is not in this member's log");
+    return std::move(*found);
+}
+
+// ---- the end ----------------------------------------------------------------------------------------------
+
+void committee_member::fail(error why) {
+    {
+        std::lock_guard lock(m_mutex);
+        if (m_failure.code == errc::ok) m_failure = std::move(why);
+    }
+    stop();
+}
+
+// What is being answered to others ends by itself, soon.
+net::awaitable<void> committee_member::join() {
+    co_await m_tasks.stop();
+    const auto answering = [this] {
+        std::lock_guard lock(m_mutex);
+        return std::any_of(m_requests.begin(), m_requests.end(), [](std::size_t n) { return n > 0; });
+    };
+    while (answering()) {
+        auto slept = co_await m_world.sleep_for(std::chrono::milliseconds(1));
+        if (!slept) co_return;
+    }
+}
+
+void committee_member::stop() {
+    {
+        std::lock_guard lock(m_mutex);
+        m_stopped = true;
+    }
+    m_log_bell.close();
+    m_bell.close();
+}
+
+}  // namespace cess::chain

@@ -1,0 +1,132 @@
+// Ordering by a committee: a member that drives the consensus core (chain/consensus) over the network, the disk and the clock.
+//
+// Everything of the core runs on one strand. Accepted blocks go to the log behind it in the order in which they were accepted,
+// an own block is synced before the core counts it and anybody hears of it. After a restart the whole log goes through the core
+// again, which gives the same commits at the same heights; those that the state contains are passed over.
+//
+// Bounded: transactions that wait (validator_limits), what goes to each peer and is asked of it (member_links.hpp), what each
+// peer may have under way here, and what was committed and nobody has taken: past that blocks of others are refused until
+// it is taken, and come again later.
+#pragma once
+
+#include "dag_log.hpp"
+#include "heights.hpp"
+#include "member_links.hpp"
+#include "members.hpp"
+
+#include <chain/consensus/cks_coin.hpp>
+#include <chain/consensus/replica.hpp>
+#include <chain/node/validator.hpp>
+#include <core/net/channel.hpp>
+
+#include <boost/asio/strand.hpp>
+
+#include <set>
+
+namespace cess::chain {
+
+class committee_member final : public ordering {
+public:
+    using replay = std::function<result<void>(ordered)>;
+    // `contained`, `digest`: the newest block that the state contains. What the log has past it goes to `visit`.
+    // REQUIRES: on.committee
+    static result<std::unique_ptr<committee_member>> open(const validator_dependencies& on, consensus::author_index self, block_height contained,
+                                                          const hash256& digest, const replay& visit);
+
+    void start() override;
+    result<void> submit(ledger::signed_transaction what, std::uint64_t weight) override;
+    net::awaitable<result<ordered>> next() override;
+    void contribute(block_height height, signature over_certificate) override;
+    void certified(block_height height) override { m_certified = height.value; }
+    result<bytes> encoded_block(block_height height, const consensus::block_ref& name) override;
+    [[nodiscard]] std::size_t waiting() const override;
+    net::awaitable<net::reply> serve(node_id from, net::request what) override;
+    void stop() override;
+    net::awaitable<void> join() override;
+
+private:
+    static constexpr std::uint64_t untaken_bytes_max = 32 * MiB;
+    static constexpr std::size_t requests_a_member_max = 16;
+    static constexpr consensus::instant contribute_again = 2'000'000;  // after so long without a certificate
+
+    // The log, with what is on its way there, and without an own block that is not durable.
+    struct archive final : consensus::archive {
+        [[nodiscard]] bool holds(const consensus::block_ref& what) const override {
+            return underway.contains(what) || (log && what != own && log->holds(what));
+        }
+        std::set<consensus::block_ref> underway;
+        consensus::block_ref own;
+        std::unique_ptr<dag_log> log;
+    };
+
+    committee_member(const validator_dependencies& on, consensus::author_index self, block_height contained, const hash256& digest);
+    result<void> replayed(const consensus::block_ptr& block, const replay& visit);
+
+    [[nodiscard]] consensus::instant now() const;
+    void carry_out(consensus::actions what);
+    void log_accepted(const consensus::actions& what);
+    void deliver(const std::vector<consensus::committed>& commits, const std::vector<consensus::block_ptr>& accepted);
+    void hand_over(ordered what);
+    [[nodiscard]] bool full() const;
+    void tick();
+    void wake_at(consensus::instant at);
+    void take_submitted();
+    void forget_waiting(const consensus::block_body& own);
+    void forget_waiting(std::uint64_t item_size);  // REQUIRES: m_mutex
+    void take_blocks(consensus::author_index from, const std::vector<consensus::block_ptr>& blocks, error& refusal);
+    void take_answer(const consensus::request& asked, const std::vector<consensus::block_ptr>& blocks);
+    void fail(error why);
+
+    net::awaitable<void> begin();
+    net::awaitable<void> wait_until(consensus::instant at);
+    net::awaitable<void> write_log();
+    net::awaitable<void> take_contribution(block_height height, signature sig);
+    net::awaitable<void> take_queue();
+    net::awaitable<result<void>> take_pushed(consensus::author_index from, std::vector<consensus::block_ptr> blocks);
+    net::awaitable<net::reply> serve_blocks(consensus::author_index from, net::request what);
+    net::awaitable<net::reply> serve_fetch(net::request what);
+    result<std::vector<bytes>> read_asked(const fetch_request& what);
+
+    net::env& m_world;
+    net::worker_pool& m_workers;
+    const network_id m_network;
+    const consensus::author_index m_self;
+    const validator_limits m_limits;
+    const consensus::ed25519_keys m_keys;
+    const consensus::cks_coin m_coin;
+    std::map<node_id, consensus::author_index> m_members;
+    boost::asio::strand<boost::asio::any_io_executor> m_strand;
+    net::task_group m_tasks;
+
+    bool m_opened = false;  // start() was called
+
+    // Of the strand, once it was:
+    archive m_archive;
+    consensus::replica m_replica;
+    heights m_heights;
+    member_links m_links;
+    bool m_started = false;
+    std::vector<consensus::block_ptr> m_to_log;
+    consensus::block_ptr m_to_persist;
+    net::bounded_channel<bool> m_log_bell{1};
+    std::set<consensus::instant> m_alarms;
+    std::optional<std::pair<block_height, signature>> m_contributed;  // the newest
+    consensus::instant m_contributed_at = 0;
+
+    mutable std::mutex m_mutex;  // of what follows
+    std::deque<bytes> m_submitted;                     // not handed to the replica yet
+    std::size_t m_waiting = 0;                         // transactions in no own block yet
+    std::uint64_t m_waiting_bytes = 0;
+    std::vector<std::size_t> m_requests;               // being answered, by member
+    ordered m_out;
+    std::uint64_t m_out_bytes = 0;
+    error m_failure;
+    bool m_stopped = false;
+    net::bounded_channel<bool> m_bell{1};              // rung when m_out stops being empty
+    std::atomic<std::uint64_t> m_certified{0};
+    counter& m_rounds;
+    counter& m_refused;
+    gauge& m_round_gauge;
+};
+
+}  // namespace cess::chain

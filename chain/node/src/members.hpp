@@ -1,0 +1,33 @@
+// What members of a committee ask each other, over the same RPC as everything else. docs/formats/chain.md has the rules.
+#pragma once
+
+#include <chain/consensus/block.hpp>
+#include <core/net/rpc.hpp>
+
+namespace cess::chain {
+
+namespace method {
+inline constexpr net::method_id blocks = 0x0280;  // blocks_message, body: encoded blocks as a vector<bytes> → nothing
+inline constexpr net::method_id fetch = 0x0281;   // fetch_request → body: encoded blocks as a vector<bytes>; those that are there
+}  // namespace method
+
+[[nodiscard]] constexpr bool is_of_members(net::method_id what) noexcept { return what == method::blocks || what == method::fetch; }
+
+inline constexpr std::size_t message_bytes_max = 3 * MiB;   // of blocks in a message; a single larger one goes alone
+inline constexpr std::size_t message_blocks_max = 4096;
+
+struct blocks_message {
+    static constexpr std::uint8_t wire_version = 1;
+    network_id network;
+    template <class S, class C> static void describe(S& s, C& c) { c(s.network); }
+};
+// These blocks, or (`from` set) those of the rounds from there on, in the order of rounds.
+struct fetch_request {
+    static constexpr std::uint8_t wire_version = 1;
+    network_id network;
+    std::vector<consensus::block_ref> blocks;
+    std::optional<consensus::round_number> from;
+    template <class S, class C> static void describe(S& s, C& c) { c(s.network, s.blocks, s.from); }
+};
+
+}  // namespace cess::chain

@@ -1,0 +1,383 @@
+// A committee of four whole validators on the simulator's thread, with their disks, stores and clients: what goes on with one of them
+// dead, what stops with two, and what is left when they all die.
+#include <support/chain_network.hpp>
+#include <support/faulty_disk.hpp>
+
+#include <chain/client/protocol.hpp>
+#include <chain/consensus/cks_coin.hpp>
+#include <core/base/log.hpp>
+
+#include <catch2/catch.hpp>
+
+using namespace cess;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr std::size_t members = 4;
+
+class mortal_store final : public kv::store {
+public:
+    result<std::optional<bytes>> get(const bytes& key) override { return below.get(key); }
+    result<std::vector<kv::entry>> scan(const bytes& p, const bytes& a, std::size_t n) override { return below.scan(p, a, n); }
+    result<void> commit(const kv::batch& b) override { return dead ? error(errc::io, "dead") : below.commit(b); }
+    result<void> flush() override { return dead ? error(errc::io, "dead") : below.flush(); }
+    kv::memory_store below;
+    bool dead = false;
+};
+
+struct member {
+    crypto::signing_key key = test::key_from(1);
+    crypto::secret_key coin;
+    test::faulty_disk disk;
+    mortal_store state;
+    metrics count;
+    std::unique_ptr<net::caller> caller;
+    std::unique_ptr<chain::validator> node;
+    [[nodiscard]] node_id id() const { return crypto::id_of<node_id>(key.pub()); }
+};
+
+class committee_run {
+public:
+    explicit committee_run(std::uint64_t seed) : world(seed), random(seed * 7919 + 1), account(test::account_from(6)) {
+        log::settings quiet_log;
+        quiet_log.threshold = log::level::off;
+        REQUIRE(log::configure(quiet_log).has_value());
+        seeded_random dealer(seed + 77);
+        const auto dealt = consensus::deal_coin(dealer, members, 2);
+        config.origin.name = "test";
+        config.origin.coin = dealt.verification;
+        config.origin.default_geometry = {2, 1};
+        config.origin.created_unix = 1;
+        for (std::size_t i = 0; i < members; ++i) {
+            auto& m = *all.emplace_back(std::make_unique<member>());
+            m.key = test::key_from(100 + i);
+            m.coin = dealt.secrets[i];
+            m.caller = network.caller_as(m.id());
+            config.origin.first.members.push_back(m.key.pub());
+            config.validators.push_back({m.id(), "member"});
+        }
+        caller = network.caller_as(crypto::id_of<node_id>(test::key_from(8).pub()));
+        client = chain::make_client(world, *caller, config);
+    }
+    ~committee_run() {
+        for (std::size_t i = 0; i < members; ++i)
+            if (all[i]->node) end(i, false);
+        world.run(quiet(network.stop()));
+    }
+
+    result<void> start(std::size_t i) {
+        auto& m = *all[i];
+        chain::validator_dependencies needs{world, m.disk, "/chain/dag", m.state, m.key, config.origin, workers, m.count, chain::validator_limits()};
+        needs.limits.log_file_size = 16 * KiB;
+        needs.limits.replay_blocks_max = 5;
+        needs.committee.emplace(chain::committee_dependencies{*m.caller, config.validators, m.coin, consensus::pacing()});
+        TRY(m.node, chain::make_validator(std::move(needs)));
+        network.add(m.id(), *m.node);
+        net::local_network::fate distant;
+        distant.delay = 2ms;
+        network.set_fate(m.id(), distant);
+        return {};
+    }
+    void start_all() {
+        for (std::size_t i = 0; i < members; ++i) REQUIRE(start(i).has_value());
+    }
+    // Ends the process as it stands; `power` too: what was not synced is lost or torn.
+    void end(std::size_t i, bool power) {
+        auto& m = *all[i];
+        m.state.dead = true;
+        m.disk.die_at(0);
+        network.remove(m.id());
+        if (m.node) world.run(quiet(m.node->stop()));
+        m.node.reset();
+        m.state.dead = false;
+        m.state.below.crash();
+        if (power) m.disk.crash(random.next());
+        else m.disk.new_process();
+    }
+
+    static ledger::create_volume creation(std::size_t i) {
+        ledger::create_volume what;
+        what.name = "v" + std::to_string(i);
+        what.id = volume_id::from(crypto::sha256(as_view(what.name)).view());
+        what.block_size = 4096;
+        what.geometry = {2, 1};
+        return what;
+    }
+    void submit(std::size_t i, net::duration within) { world.spawn(submitting(i, within)); }
+    net::awaitable<void> submitting(std::size_t i, net::duration within) {
+        ledger::action what = creation(i);
+        auto op = client->submit(account, std::move(what), world.now() + within);
+        auto done = co_await std::move(op);
+        outcomes.insert_or_assign(i, done ? error() : done.error());
+    }
+    // To member i % 2, of another client each: what the ledger refuses, but only once it is ordered.
+    net::awaitable<void> large(std::uint8_t i) {
+        auto what = creation(0);
+        what.name = std::string(1'900'000, 'x');
+        ledger::transaction body;
+        body.network = ledger::id_of(config.origin);
+        body.account = account.id();
+        body.client.raw.fill(std::byte{i});
+        body.number = 1;
+        body.expires = {1000};
+        body.what = what;
+        net::request ask;
+        ask.method = chain::method::submit;
+        ask.head = wire::encode(ledger::sign(account.key, std::move(body)));
+        auto op = caller->call(config.validators[i % 2], std::move(ask), world.now() + 30s, net::lane::bulk);
+        (void)co_await std::move(op);
+    }
+    [[nodiscard]] bool done(std::size_t from, std::size_t to) const {
+        for (auto i = from; i < to; ++i)
+            if (!outcomes.contains(i) || outcomes.at(i).code != errc::ok) return false;
+        return true;
+    }
+    bool present(std::size_t i) {
+        auto read = world.run(client->read(ledger::key::volume(creation(i).id), world.now() + 30s));
+        return read && read->value.has_value();
+    }
+    // Whether all live members have come to the same certified state.
+    bool agree() {
+        std::optional<ledger::certificate_body> first;
+        for (const auto& m : all) {
+            if (!m->node) continue;
+            const auto body = m->node->certificate().body;
+            if (first && body != *first) return false;
+            first = body;
+        }
+        return first.has_value();
+    }
+    result<bytes> block(std::size_t at, std::uint64_t height) {
+        net::request what;
+        what.method = chain::method::block;
+        what.head = wire::encode(chain::block_request{{height}});
+        auto got = world.run(caller->call(config.validators[at], std::move(what), world.now() + 10s, net::lane::control));
+        if (!got) return std::move(got).error();
+        return std::move(got->body);
+    }
+    static net::awaitable<result<void>> quiet(net::awaitable<void> op) {
+        co_await std::move(op);
+        co_return result<void>();
+    }
+
+    simulation::world world;
+    seeded_random random;
+    net::worker_pool workers{0};
+    net::local_network network{world};
+    chain::account account;
+    chain::network_config config;
+    std::vector<std::unique_ptr<member>> all;
+    std::unique_ptr<net::caller> caller;
+    std::unique_ptr<chain::client> client;
+    std::map<std::size_t, error> outcomes;
+};
+
+// Rounds of submissions in which members die, some with their power, some of them all at once; then all are there again, every
+// transaction must be answered "ok", and be there. Answers what went wrong, if anything did.
+std::string ordeal(committee_run& on, int rounds) {
+    std::size_t next = 0;
+    on.start_all();
+    for (int round = 0; round < rounds; ++round) {
+        for (auto n = 1 + on.random.below(6); n > 0; --n) on.submit(next++, 1h);
+        const auto victims = on.random.below(1U << members);
+        const bool at_an_operation = on.random.below(2) == 0;
+        for (std::size_t i = 0; i < members; ++i)
+            if ((victims >> i & 1) != 0 && at_an_operation) on.all[i]->disk.die_at(on.random.below(40));
+        on.world.run_for(std::chrono::milliseconds(20 + on.random.below(400)));
+        for (std::size_t i = 0; i < members; ++i)
+            if ((victims >> i & 1) != 0) on.end(i, on.random.below(2) == 0);
+        on.world.run_for(std::chrono::milliseconds(on.random.below(3000)));
+        for (std::size_t i = 0; i < members; ++i)
+            if (!on.all[i]->node)
+                if (auto started = on.start(i); !started) return "member " + std::to_string(i) + " does not start: " + started.error().message();
+    }
+    on.world.run_for(5min);
+    for (std::size_t i = 0; i < next; ++i) {
+        if (!on.outcomes.contains(i)) return "no answer to " + std::to_string(i);
+        if (on.outcomes[i].code != errc::ok) return "answer to " + std::to_string(i) + ": " + on.outcomes[i].message();
+    }
+    if (!on.agree()) return "members differ";
+    for (std::size_t i = 0; i < members; ++i) on.end(i, true);
+    for (std::size_t i = 0; i < members; ++i)
+        if (auto started = on.start(i); !started) return "member " + std::to_string(i) + " does not start: " + started.error().message();
+    on.world.run_for(1min);
+    for (std::size_t i = 0; i < next; ++i)
+        if (!on.present(i)) return "lost " + std::to_string(i);
+    return on.agree() ? "" : "members differ at the end";
+}
+
+}  // namespace
+
+TEST_CASE("four members order, certify and show the same blocks; one may die, and catches up") {
+    committee_run on(1);
+    on.start_all();
+    for (std::size_t i = 0; i < 20; ++i) {
+        on.submit(i, 1min);
+        on.world.run_for(10ms);
+    }
+    on.world.run_for(2s);
+    CHECK(on.done(0, 20));
+    on.end(3, false);
+    for (std::size_t i = 20; i < 40; ++i) {
+        on.submit(i, 1min);
+        on.world.run_for(100ms);
+    }
+    on.world.run_for(30s);
+    CHECK(on.done(20, 40));
+    REQUIRE(on.start(3).has_value());
+    on.world.run_for(30s);
+    CHECK(on.agree());
+    CHECK(on.all[3]->node->height().value > 10);
+    const auto height = on.all[0]->node->height().value;
+    for (std::uint64_t h = 1; h <= height; ++h) {
+        const auto first = on.block(0, h);
+        REQUIRE(first.has_value());
+        for (std::size_t i = 1; i < members; ++i) {
+            const auto other = on.block(i, h);
+            REQUIRE(other.has_value());
+            CHECK(*other == *first);
+        }
+    }
+    CHECK_FALSE(on.block(0, height + 1).has_value());
+}
+
+TEST_CASE("with two of four dead nothing is acknowledged; with three everything is") {
+    committee_run on(2);
+    on.start_all();
+    on.submit(0, 1min);
+    on.world.run_for(2s);
+    REQUIRE(on.done(0, 1));
+    on.end(1, false);
+    on.end(2, true);
+    const auto height = on.all[0]->node->height();
+    for (std::size_t i = 1; i < 6; ++i) on.submit(i, 1h);
+    on.submit(6, 20s);
+    on.world.run_for(2min);
+    for (std::size_t i = 1; i < 6; ++i) CHECK_FALSE(on.outcomes.contains(i));
+    CHECK(on.outcomes[6].code != errc::ok);
+    CHECK(on.all[0]->node->height() == height);
+    REQUIRE(on.start(2).has_value());
+    on.world.run_for(1min);
+    CHECK(on.done(1, 6));
+    CHECK(on.agree());
+}
+
+TEST_CASE("who was away comes past rounds that are larger than an answer") {
+    committee_run on(11);
+    on.start_all();
+    on.world.run_for(1s);
+    on.end(3, false);
+    const auto before = on.all[0]->node->height().value;
+    for (std::uint8_t i = 0; i < 6; ++i) {  // two a burst, to two members, so that both have a block of nearly 2 MiB in one round
+        on.world.spawn(on.large(i));
+        if (i % 2 == 1) on.world.run_for(1s);
+    }
+    on.world.run_for(2min);  // heartbeats, until the other is too far behind to hear of single blocks
+    CHECK(on.all[0]->node->height().value >= before + 6);
+    REQUIRE(on.start(3).has_value());
+    on.world.run_for(1min);
+    CHECK(on.agree());
+}
+
+TEST_CASE("a lone transaction does not wait for a heartbeat") {
+    committee_run on(3);
+    on.start_all();
+    on.world.run_for(10s);
+    const auto began = on.world.now();
+    on.submit(0, 1min);
+    on.world.drive([&] { return on.outcomes.contains(0); }, began + 1min);
+    CHECK(on.done(0, 1));
+    CHECK(on.world.now() - began < 200ms);
+}
+
+TEST_CASE("a member whose state is not what the others signed stops and says so") {
+    committee_run on(4);
+    on.start_all();
+    for (std::size_t i = 0; i < 3; ++i) on.submit(i, 1min);
+    on.world.run_for(2s);
+    REQUIRE(on.done(0, 3));
+    REQUIRE(on.all[2]->state.flush().has_value());
+    on.end(2, false);
+    kv::batch damage;
+    auto key = ledger::key::volume(committee_run::creation(0).id);
+    key.insert(key.begin(), std::byte{'S'});
+    REQUIRE(on.all[2]->state.get(key)->has_value());
+    damage.emplace(key, std::nullopt);
+    auto name = ledger::key::volume_name(on.account.id(), "v0");
+    name.insert(name.begin(), std::byte{'S'});
+    damage.emplace(name, std::nullopt);
+    REQUIRE(on.all[2]->state.commit(damage).has_value());
+    REQUIRE(on.start(2).has_value());
+    on.world.run_for(5s);
+    CHECK(on.all[2]->node->failure().code == errc::ok);
+    on.submit(0, 10s);  // refused by all others, since the volume is there
+    on.world.run_for(20s);
+    CHECK(on.all[2]->node->failure().what.find("differs from the one that") != std::string::npos);
+    CHECK(on.all[0]->node->failure().code == errc::ok);
+    on.submit(7, 1min);
+    on.world.run_for(30s);
+    CHECK(on.done(7, 8));
+}
+
+TEST_CASE("strangers, garbage and other networks' messages move no member") {
+    committee_run on(5);
+    on.start_all();
+    on.world.run_for(1s);
+    const auto ask = [&](net::caller& as, net::method_id method, bytes head, bytes body) {
+        net::request what;
+        what.method = method;
+        what.head = std::move(head);
+        what.body = std::move(body);
+        const auto got = on.world.run(as.call(on.config.validators[0], std::move(what), on.world.now() + 10s, net::lane::control));
+        return got ? errc::ok : got.error().code;
+    };
+    auto& peer = *on.all[1]->caller;
+    const auto network = ledger::id_of(on.config.origin);
+    const auto head = wire::encode(std::pair(std::uint8_t{1}, network));
+    CHECK(ask(*on.caller, 0x0280, head, wire::encode(std::vector<bytes>())) == errc::permission);
+    CHECK(ask(peer, 0x0280, head, wire::encode(std::vector<bytes>())) == errc::ok);
+    CHECK(ask(peer, 0x0280, {}, {}) == errc::protocol);
+    CHECK(ask(peer, 0x0280, head, bytes(100, std::byte{0xff})) == errc::protocol);
+    CHECK(ask(peer, 0x0281, bytes(100, std::byte{0xff}), {}) == errc::protocol);
+    auto elsewhere = network;
+    elsewhere.raw[0] ^= std::byte{1};
+    CHECK(ask(peer, 0x0280, wire::encode(std::pair(std::uint8_t{1}, elsewhere)), wire::encode(std::vector<bytes>())) == errc::permission);
+    on.submit(0, 1min);
+    on.world.run_for(2s);
+    CHECK(on.done(0, 1));
+}
+
+TEST_CASE("no acknowledged transaction is lost, whenever members and their power fail") {
+    for (std::uint64_t seed = 1; seed <= 8; ++seed) {
+        INFO("seed " << seed);
+        committee_run on(seed);
+        CHECK(ordeal(on, 4) == "");
+    }
+}
+
+TEST_CASE("a committee is not made of two or three, nor of strangers, nor with another's share of the coin") {
+    committee_run on(6);
+    auto& m = *on.all[0];
+    const auto make = [&](const ledger::genesis& origin, const crypto::secret_key& coin, std::vector<net::peer> known) {
+        chain::validator_dependencies needs{on.world, m.disk, "/chain/dag", m.state, m.key, origin, on.workers, m.count, chain::validator_limits()};
+        needs.committee.emplace(chain::committee_dependencies{*m.caller, std::move(known), coin, consensus::pacing()});
+        const auto made = chain::make_validator(std::move(needs));
+        return made ? errc::ok : made.error().code;
+    };
+    const auto& good = on.config.origin;
+    CHECK(make(good, on.all[1]->coin, on.config.validators) == errc::permission);
+    CHECK(make(good, m.coin, {on.config.validators[0]}) == errc::invalid);
+    auto three = good;
+    three.first.members.pop_back();
+    three.coin.pop_back();
+    CHECK(make(three, m.coin, on.config.validators) == errc::unsupported);
+    auto without = good;
+    without.coin.clear();
+    CHECK(make(without, m.coin, on.config.validators) == errc::invalid);
+    auto strangers = good;
+    std::swap(strangers.first.members[0], strangers.first.members[1]);
+    CHECK(make(strangers, m.coin, on.config.validators) == errc::permission);
+    strangers.first.members[1] = test::key_from(55).pub();
+    CHECK(make(strangers, m.coin, on.config.validators) == errc::permission);
+}
