@@ -55,7 +55,7 @@ class Filesystem:
     def detach(self):
         run("losetup", "-d", self.loop)
         self.loop = None
-        subprocess.run(["fusermount3", "-u", str(self.image)], stderr=subprocess.DEVNULL)
+        until("the end of the loop device", lambda: subprocess.run(["fusermount3", "-u", str(self.image)], stderr=subprocess.DEVNULL).returncode == 0)
         self.fuse.terminate()
         self.fuse.wait(WAIT)
 
@@ -68,12 +68,17 @@ class Filesystem:
             self.fuse.kill()
 
 
+class Unsure(OSError):
+    """A call succeeded when the device was about to be killed."""
+
+
 class Worker(threading.Thread):
     """Works until a call fails, as all do after the crash, or it is told to stop. What it knows stays in `load`."""
 
     def __init__(self, load):
         super().__init__(daemon=True)
         self.load, self.stopping, self.problem = load, False, None
+        load.dying = threading.Event()
 
     def run(self):
         try:
@@ -86,8 +91,15 @@ class Worker(threading.Thread):
         self.load.leave()
 
 
+def count(load):
+    """Before anything counts as acknowledged. ext4's fsync of a directory says "nothing to commit" where the transaction has failed already
+    (__jbd2_journal_force_commit): what succeeds on a dead device promises nothing."""
+    if load.dying.is_set():
+        raise Unsure("acknowledged by nobody")
+
+
 class Files:
-    """Appends with fsync, replacements by rename, deletions: each acknowledged when its fsync has returned."""
+    """Appends with fsync, replacements by rename, deletions: each acknowledged when its fsync has returned, before the crash."""
 
     def __init__(self, at, seed):
         self.at = at / f"files-{seed}"
@@ -126,17 +138,20 @@ class Files:
             self.possible[name] = ("append", data)
             self.write(self.at / name, "ab", data)
             self.sync_folder()
+            count(self)
             self.known[name] = (old or b"") + data
         elif kind == "replace":
             self.possible[name] = ("replace", data)
             self.write(self.at / f".{name}", "wb", data)
             os.rename(self.at / f".{name}", self.at / name)
             self.sync_folder()
+            count(self)
             self.known[name] = data
         elif kind == "delete" and old is not None:
             self.possible[name] = ("replace", None)
             os.unlink(self.at / name)
             self.sync_folder()
+            count(self)
             self.known[name] = None
         else:
             self.noise()
@@ -202,6 +217,7 @@ class Database:
         if number > 200:
             self.connection.execute("UPDATE rows SET data = ? WHERE number = ?", (b"old", number - 200))
         self.connection.execute("COMMIT")
+        count(self)
         self.committed = number
         self.steps += 1
 
@@ -235,6 +251,8 @@ def work(loads, rng, kill):
     early = [w for w in workers if not w.is_alive()]
     check(not early, f"{len(early)} of the loads failed before any crash: {[w.problem for w in early]}")
     time.sleep(rng.uniform(0, 0.3))
+    for load in loads:
+        load.dying.set()
     kill()
     for w in workers:
         w.stopping = True

@@ -227,6 +227,27 @@ TEST_CASE("an attached volume refuses a second owner and obeys its account's com
     must(after->detach());
 }
 
+TEST_CASE("who asks an owner that is just gone is told to look again, not that nothing is reachable") {
+    house h;
+    auto owner = h.runtime(), asker = h.runtime();
+    must(owner->create_volume(spec("disk", ledger::volume_type::block, 64 * MiB)));
+    auto attached = must(owner->attach(target("disk"), {}));
+    const auto lease = must(asker->volume("disk")).leases.back();
+    must(attached->detach());
+    attached.reset();
+
+    // Who asked whether the owner lives, and was told so before it detached.
+    net::real_env world(1);
+    metrics count;
+    const auto tls = crypto::signing_key::generate(world.random());
+    auto caller = net::make_tls_caller(world, tls, net::tls_limits(), count);
+    const auto& who = asker->account();
+    const client::asking with{world, *caller, who, asker->layer().ledger().trust().network(), crypto::id_of<node_id>(tls.pub()), layer::deadlines()};
+    CHECK(net::wait(world, client::ask_owner(with, lease, client::make_snapshot{"late"})).error().code == errc::busy);
+    owner.reset();
+    CHECK(net::wait(world, client::ask_owner(with, lease, client::make_snapshot{"late"})).error().code == errc::busy);
+}
+
 TEST_CASE("an owner that dies is replaced after its silence, and everything acknowledged is there") {
     house h;
     const auto data = pattern(3 * MiB, 5);
@@ -465,7 +486,7 @@ TEST_CASE("memory shares stay within the budget, shrink as volumes are attached,
     std::vector<client::memory_budget::share> shares;
     std::uint64_t sum = 0;
     for (;;) {
-        auto share = budget.take(true);
+        auto share = budget.take(client::memory_budget::use::writing);
         if (!share) {
             CHECK(share.error().code == errc::exhausted);
             break;
@@ -480,7 +501,7 @@ TEST_CASE("memory shares stay within the budget, shrink as volumes are attached,
     CHECK(shares.size() >= 4);
     CHECK(sum <= 256 * MiB - budget.cache() - budget.moving() + shares.size() * MiB);
     shares.clear();
-    CHECK(budget.take(true).has_value());
+    CHECK(budget.take(client::memory_budget::use::writing).has_value());
 }
 
 TEST_CASE("working folders of the living are kept, those of the dead are swept") {

@@ -97,6 +97,9 @@ class Mount:
         self.random = random.Random(f"{seed}-mount")
         self.acknowledged = {}  # file: bytes that must be there
         self.possible = {}  # file: what the last write under way would have made it
+        # The root of what is mounted, by which files are reached: a path leads to the directory below once a dead mount is gone,
+        # and an fsync there promises nothing.
+        self.root = None
         run("cess", "volume", "create", "files", "--type", "fs")
 
     def launch(self):
@@ -105,6 +108,16 @@ class Mount:
     def ready(self):
         subprocess.run(["umount", "-l", self.at], stderr=subprocess.DEVNULL)
         run("cessfs", "files", str(self.at), "-o", "force")
+        self.leave()
+        self.root = os.open(self.at, os.O_RDONLY | os.O_DIRECTORY)
+
+    def leave(self):
+        if self.root is not None:
+            os.close(self.root)
+        self.root = None
+
+    def open(self, name, flags):
+        return open(os.open(name, flags | os.O_CREAT | os.O_CLOEXEC, 0o666, dir_fd=self.root), "wb", buffering=0)
 
     def pids(self):
         found = subprocess.run(["pgrep", "-f", f"cessfs files {self.at}"], stdout=subprocess.PIPE, text=True).stdout.split()
@@ -120,23 +133,17 @@ class Mount:
         name = f"f{self.random.randrange(12)}"
         old = self.acknowledged.get(name, b"")
         data = f"{count:012d}".encode() + self.random.randbytes(self.random.choice([10, 4096, 70000]))
-        path = self.at / name
         if self.random.random() < 0.3 or len(old) > 400_000:  # a new file in place of the old: one or the other, whole
             self.possible[name] = ("whole", data)
-            temporary = self.at / f".{name}.new"
-            with open(temporary, "wb", buffering=0) as f:
+            with self.open(f".{name}.new", os.O_WRONLY | os.O_TRUNC) as f:
                 self.write_all(f, data)
                 os.fsync(f.fileno())
-            os.rename(temporary, path)
-            directory = os.open(self.at, os.O_RDONLY)
-            try:
-                os.fsync(directory)
-            finally:
-                os.close(directory)
+            os.rename(f".{name}.new", name, src_dir_fd=self.root, dst_dir_fd=self.root)
+            os.fsync(self.root)
             self.acknowledged[name] = data
         else:
             self.possible[name] = ("append", data)
-            with open(path, "ab", buffering=0) as f:
+            with self.open(name, os.O_WRONLY | os.O_APPEND) as f:
                 self.write_all(f, data)
                 os.fsync(f.fileno())
             self.acknowledged[name] = old + data

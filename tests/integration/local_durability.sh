@@ -131,6 +131,37 @@ for i in range(64):
 END
 end_pid "$nbd_pid" || fail "nbdkit did not end on SIGTERM"
 
+say "what was set aside of a block device is told, and made a volume of"
+[ -z "$(cess volume lost disk)" ] || fail "lost before anything was: $(cess volume lost disk)"
+expect 1 'no journal here' cess volume lost disk --stream
+serve "$work/disk.sock" volume=disk durability=local
+silence
+nbdsh -u "$(uri "$work/disk.sock")" -c - << 'END' || { noise; fail "flush in the silence"; }
+h.pwrite(b"L" * 8192, 100 << 20, nbd.CMD_FLAG_FUA)
+h.pwrite(b"M" * 4096, (100 << 20) + 4096, nbd.CMD_FLAG_FUA)
+END
+end_pid "$nbd_pid" KILL || true
+noise
+where=$(dirname "$(dirname "$(find "$work/net" -path '*/local/*' -name '*.journal' | head -n 1)")")
+mv "$where" "$work/away"
+serve "$work/disk.sock" volume=disk
+nbdsh -u "$(uri "$work/disk.sock")" -c 'h.pwrite(b"T" * 4096, 101 << 20, nbd.CMD_FLAG_FUA)' || fail "somebody else's write"
+end_pid "$nbd_pid" || fail "nbdkit did not end on SIGTERM"
+rm -rf "$where"
+mv "$work/away" "$where"
+serve "$work/disk.sock" volume=disk durability=local
+end_pid "$nbd_pid" || fail "nbdkit did not end on SIGTERM"
+cess volume lost disk > "$work/out"
+[ "$(grep -c '^term [0-9]*: until 20.*written' "$work/out")" = 1 ] || fail "told: $(cat "$work/out")"
+cess volume lost disk --ranges | grep -qx '  blob 1 104857600 8192 data' || fail "ranges: $(cess volume lost disk --ranges)"
+cess volume lost disk --json --ranges | python3 -c 'import json, sys; j, = json.load(sys.stdin); assert j["damage"] is None and j["elsewhere"] == 0, j'
+cess volume lost disk --stream > "$work/lost.stream" || fail "stream of what was lost"
+cess import-diff found < "$work/lost.stream" || fail "import of what was lost"
+serve "$work/found.sock" volume=found
+nbdsh -u "$(uri "$work/found.sock")" -c 'assert h.pread(8192, 100 << 20) == b"L" * 4096 + b"M" * 4096 and h.pread(4096, 101 << 20) == bytes(4096)' || fail "what was lost is not found"
+end_pid "$nbd_pid" || fail "nbdkit did not end on SIGTERM"
+expect 1 'no block volume' cess volume lost files --stream
+
 say "a bucket, killed after a 2xx that no miner saw"
 # A gateway answers nobody while too few miners have confirmed its term lately: here that is a minute.
 { cat "$work/net/client.toml"; printf '\n[deadlines]\nowner_silence = "60s"\n'; } > "$work/net/patient.toml"

@@ -248,10 +248,10 @@ crash_house::process::process(crash_house& in, const layer::deadlines& limits, c
 void crash_house::start(std::size_t miner) {
     auto& m = m_miners[miner];
     if (m.now) return;
-    auto alive = std::make_unique<life>();
+    auto alive = std::make_unique<life>(*m.disk);
     alive->network = std::make_unique<weather_caller>(*this, m.id, nullptr);
     alive->ledger = chain::make_client(m_world, *alive->network, m_config);
-    storage::miner_dependencies on{m_world, *m.disk, ledger::trust(ledger::id_of(m_config.origin), m_config.origin.first), alive->count,
+    storage::miner_dependencies on{m_world, alive->disk, ledger::trust(ledger::id_of(m_config.origin), m_config.origin.first), alive->count,
                                    alive->ledger.get(), &alive->workers, nullptr};
     storage::miner_options how;
     how.directory = "miner";
@@ -279,7 +279,8 @@ void crash_house::start_all() {
 void crash_house::cut_power(std::size_t miner, std::uint64_t seed) {
     auto& m = m_miners[miner];
     if (!m.now) return;
-    m.disk->crash(seed);  // from here on nothing it does succeeds: no answer promises what is lost
+    m.now->dead = true;  // from here on nothing it does succeeds: no answer promises what is lost
+    m.disk->crash(seed);
     fate_of(m.id, true);
     m_network->remove(m.id);
     auto op = stopping(*m.now->service);

@@ -12,6 +12,7 @@
 
 #include <support/chain_network.hpp>
 #include <support/faulty_disk.hpp>
+#include <support/mortal_disk.hpp>
 
 #include <core/kv/store.hpp>
 #include <core/net/blocking.hpp>
@@ -105,6 +106,9 @@ public:
 private:
     friend class weather_caller;
     struct life {  // of a miner's process; kept when it ends, since the network may still be looking at it
+        explicit life(os::file_system& on) : disk(on, [this] { return dead.load(); }) {}
+        std::atomic<bool> dead{false};
+        mortal_disk disk;
         metrics count;
         net::worker_pool workers{1};
         std::unique_ptr<net::caller> network;

@@ -128,6 +128,15 @@ std::size_t memory_volume::blob_count() const {
     return static_cast<std::size_t>(std::count_if(m_now.blobs.begin(), m_now.blobs.end(), [](const auto& b) { return !b.second.empty(); }));
 }
 
+std::shared_ptr<memory_volume> memory_volume::frozen() const {
+    const std::lock_guard lock(m_mutex);
+    auto out = std::make_shared<memory_volume>(false);
+    out->m_record = m_record;
+    out->m_record.head.sequence = {m_applied};
+    out->m_now = m_now;
+    return out;
+}
+
 result<std::optional<bytes>> memory_volume::get(byte_view key) {
     const std::lock_guard lock(m_mutex);
     const auto it = m_now.keys.find(to_bytes(key));
@@ -135,13 +144,24 @@ result<std::optional<bytes>> memory_volume::get(byte_view key) {
     return std::optional<bytes>(it->second);
 }
 
-result<std::vector<vol::key_value>> memory_volume::scan(byte_view prefix, byte_view from, std::size_t limit) {
+void memory_volume::after_scan(char letter, std::function<void()> what) {
     const std::lock_guard lock(m_mutex);
+    m_scan_letter = letter;
+    m_after_scan = std::move(what);
+}
+
+result<std::vector<vol::key_value>> memory_volume::scan(byte_view prefix, byte_view from, std::size_t limit) {
+    std::unique_lock lock(m_mutex);
     std::vector<vol::key_value> out;
     const auto start = std::max(to_bytes(prefix), to_bytes(from));
     for (auto it = m_now.keys.lower_bound(start); it != m_now.keys.end() && out.size() < limit; ++it) {
         if (it->first.size() < prefix.size() || !equal(byte_view(it->first).first(prefix.size()), prefix)) break;
         out.push_back({it->first, it->second});
+    }
+    if (m_after_scan && !prefix.empty() && prefix.front() == static_cast<std::byte>(m_scan_letter)) {
+        const auto what = std::exchange(m_after_scan, {});
+        lock.unlock();
+        what();
     }
     return out;
 }
@@ -180,6 +200,40 @@ result<std::vector<vol::range>> memory_volume::map(vol::blob_id id, std::uint64_
         }
     }
     add(at, end, false);
+    return out;
+}
+
+result<std::vector<vol::located_range>> memory_volume::locate(vol::blob_id id, std::uint64_t offset, std::uint64_t end, std::size_t limit) {
+    const std::lock_guard lock(m_mutex);
+    std::vector<vol::located_range> out;
+    const auto found = m_now.blobs.find(id);
+    if (found == m_now.blobs.end()) return out;
+    for (const auto& [at, run] : found->second) {
+        const auto from = std::max(at, offset), to = std::min(at + run.size(), end);
+        if (from >= to) continue;
+        if (out.size() == limit) break;
+        vol::placed_range place;
+        place.offset = place.at = from;
+        place.length = to - from;
+        place.segment = {m_applied};
+        std::memcpy(place.lineage.raw.data(), &id, sizeof id);
+        out.push_back({place, nullptr});
+    }
+    return out;
+}
+
+result<std::vector<vol::placed_range>> memory_volume::places(vol::blob_id id, std::uint64_t offset, std::uint64_t end, std::size_t limit) {
+    TRY(const auto ranges, locate(id, offset, end, limit));
+    std::vector<vol::placed_range> out;
+    for (const auto& range : ranges) out.push_back(range.place);
+    return out;
+}
+
+result<std::vector<vol::blob_id>> memory_volume::blobs(vol::blob_id from, std::size_t limit) {
+    const std::lock_guard lock(m_mutex);
+    std::vector<vol::blob_id> out;
+    for (auto it = m_now.blobs.lower_bound(from); it != m_now.blobs.end() && out.size() < limit; ++it)
+        if (!it->second.empty()) out.push_back(it->first);
     return out;
 }
 

@@ -23,8 +23,11 @@ public:
     void set_network_free(std::uint64_t bytes) { m_network_free = bytes; }
     void fail_at(std::uint64_t nth_apply_from_now, errc code);  // 1: the next
     void break_down();
+    // Once, when the next scan of keys that begin with the letter has its rows and before its caller sees them.
+    void after_scan(char letter, std::function<void()> what);
     void set_confirmed(bool confirmed) { m_confirmed = confirmed; }  // by the members of its journal
     [[nodiscard]] std::size_t blob_count() const;
+    [[nodiscard]] std::shared_ptr<memory_volume> frozen() const;  // a snapshot of it; its record().head says of which change
 
     [[nodiscard]] const ledger::volume_record& record() const noexcept override { return m_record; }
     [[nodiscard]] bool writable() const noexcept override { return true; }
@@ -32,6 +35,12 @@ public:
     [[nodiscard]] result<std::vector<cess::volume::key_value>> scan(byte_view prefix, byte_view from, std::size_t limit) override;
     [[nodiscard]] result<void> read(cess::volume::blob_id blob, std::uint64_t offset, byte_span out) override;
     [[nodiscard]] result<std::vector<cess::volume::range>> map(cess::volume::blob_id blob, std::uint64_t offset, std::uint64_t length) override;
+    // Every byte is in this process' memory. The places are of this moment: the next change makes them others.
+    [[nodiscard]] result<std::vector<cess::volume::located_range>> locate(cess::volume::blob_id blob, std::uint64_t offset, std::uint64_t end,
+                                                                          std::size_t limit) override;
+    [[nodiscard]] result<std::vector<cess::volume::placed_range>> places(cess::volume::blob_id blob, std::uint64_t offset, std::uint64_t end,
+                                                                         std::size_t limit) override;
+    [[nodiscard]] result<std::vector<cess::volume::blob_id>> blobs(cess::volume::blob_id from, std::size_t limit) override;
     [[nodiscard]] cess::volume::usage usage_now() override;
 
     [[nodiscard]] result<sequence_number> apply(const cess::volume::change& what) override;
@@ -77,6 +86,8 @@ private:
     bool m_broken = false;
     std::atomic<bool> m_confirmed{true};
     std::function<void(const error&)> m_tell;
+    char m_scan_letter = 0;
+    std::function<void()> m_after_scan;
 };
 
 }  // namespace cess::testing

@@ -6,6 +6,8 @@
 
 #include "local_past.hpp"
 
+#include <objectstore/client/lost.hpp>
+
 #include <catch2/catch.hpp>
 
 using namespace cess;
@@ -359,6 +361,173 @@ TEST_CASE("bits that turn are found: what stood before them is in the volume, th
     CHECK(set_aside(disk) == 1);
     write_synced(*v, there, 8);
     REQUIRE(v->close().has_value());
+}
+
+namespace {
+
+struct set_aside_journal {
+    memory_network net;
+    faulty_disk disk;
+    std::string path;  // of its file
+    bytes content;
+
+    [[nodiscard]] result<std::vector<volume::lost_journal>> read(faulty_disk& on) {
+        return volume::read_lost(net.account(), net.layer().ledger().trust().network(), net.record("v").id, where, &on);
+    }
+    // The same directory with other bytes in that file.
+    [[nodiscard]] std::vector<volume::lost_journal> read_with(byte_view other) {
+        faulty_disk copy;
+        REQUIRE(copy.make_directories(where).has_value());
+        REQUIRE(os::write_file_durably(copy, path, other).has_value());
+        auto out = read(copy);
+        if (!out) FAIL(out.error().message());
+        return std::move(*out);
+    }
+
+    set_aside_journal() {
+        faulty_disk other;
+        net.create_volume("v", ledger::volume_type::filesystem);
+        auto v = opened(net, small(disk));
+        write_synced(*v, 0, 5);
+        for (int i = 0; i < 500 && v->durable_remotely() < v->applied(); ++i) std::this_thread::sleep_for(2ms);
+        net.hold_appends(true);
+        write_synced(*v, 5, 10);
+        volume::change more;
+        more.zero(1, 15'000, 1000);
+        more.share(1, 18'000, 2, 0, 3000);
+        more.share(1, 40'000, 3, 0, 3000);  // of which nothing was ever written
+        more.drop(4);
+        REQUIRE(v->apply(more).has_value());
+        REQUIRE(v->sync().has_value());
+        net.crash(0);
+        v.reset();
+        net.hold_appends(false);
+        v = opened(net, small(other, volume::durability::remote));
+        REQUIRE(put(*v, 5, "theirs").has_value());
+        REQUIRE(v->checkpoint().has_value());
+        net.crash(0);
+        v.reset();
+        v = opened(net, small(disk));
+        REQUIRE(set_aside(disk) == 1);
+        for (const auto& f : disk.files())
+            if (f.ends_with(".lost")) path = f;
+        content = os::read_file(disk, path, 64 * MiB).value();
+        net.crash(0);
+    }
+};
+
+// What a journal says of a range, a letter for each 1000 bytes: its value, 0, ? for elsewhere, - for nothing.
+std::string told(const volume::lost_journal& of, volume::blob_id blob, std::uint64_t offset, std::uint64_t length) {
+    std::string out;
+    for (auto at = offset; at < offset + length; at += 1000) {
+        char letter = '-';
+        for (const auto& r : of.ranges) {
+            if (r.blob != blob || r.offset > at || r.offset + r.length < at + 1000) continue;
+            using kind = volume::lost_range::kind;
+            letter = r.what == kind::zeros ? '0' : r.what == kind::elsewhere ? '?' : static_cast<char>('a' + std::to_integer<int>(r.bytes[at - r.offset]));
+        }
+        out += letter;
+    }
+    return out;
+}
+
+}  // namespace
+
+TEST_CASE("a journal that was set aside tells what was written where") {
+    set_aside_journal of;
+    const auto lost = of.read(of.disk);
+    REQUIRE(lost.has_value());
+    REQUIRE(lost->size() == 1);
+    const auto& j = lost->front();
+    CHECK(j.damage.empty());
+    CHECK(j.entries >= 6);
+    CHECK(j.keys >= 5);
+    CHECK(j.last.value - j.first.value + 1 >= 6);
+    CHECK(told(j, 1, 15'000, 3000) == "0gg");
+    CHECK(told(j, 1, 18'000, 12'000) == "hhhiiijjjkkk");
+    CHECK(told(j, 1, 30'000, 1000) == "-");
+    CHECK(told(j, 2, 0, 3000) == "hhh");
+    CHECK(told(j, 3, 0, 3000) == "???");
+    CHECK(told(j, 4, 7'000'000, 1000) == "0");
+}
+
+TEST_CASE("of what a block volume's journal tells a volume is made, and nothing else is in it") {
+    set_aside_journal of;
+    const auto lost = of.read(of.disk);
+    REQUIRE(lost.has_value());
+    bytes stream;
+    const auto into = [&](byte_view data) -> result<void> {
+        stream.insert(stream.end(), data.begin(), data.end());
+        return {};
+    };
+    auto record = of.net.record("v");
+    CHECK(client::export_lost(record, lost->front(), into).error().code == errc::unsupported);
+    record.type = ledger::volume_type::block;
+    record.size = 25'600;  // the rest is past the device
+    const auto missing = client::export_lost(record, lost->front(), into);
+    REQUIRE(missing.has_value());
+    CHECK(*missing == 0);
+    std::size_t at = 0;
+    client::diff::reader in([&](byte_span out) -> result<std::size_t> {
+        const auto length = std::min(out.size(), stream.size() - at);
+        std::copy_n(stream.begin() + static_cast<std::ptrdiff_t>(at), length, out.begin());
+        at += length;
+        return length;
+    });
+    const auto head = in.begin();
+    REQUIRE(head.has_value());
+    CHECK(head->to_size == record.size);
+    CHECK_FALSE(head->from.has_value());
+    bytes device(record.size, std::byte{0});
+    for (;;) {
+        const auto next = in.next();
+        if (!next) FAIL(next.error().message());
+        if (!*next) break;
+        const auto* data = std::get_if<client::diff::data>(&**next);
+        REQUIRE(data != nullptr);
+        std::copy(data->content.begin(), data->content.end(), device.begin() + static_cast<std::ptrdiff_t>(data->offset));
+    }
+    for (std::size_t i = 15'000; i < device.size(); ++i) {
+        const auto expected = i < 16'000 ? std::byte{0} : static_cast<std::byte>(i / 3000 + 1);
+        if (device[i] != expected) FAIL("at " << i);
+    }
+}
+
+TEST_CASE("what is torn off, turned or thrown into a journal that was set aside is not taken for what was written") {
+    set_aside_journal of;
+    const auto whole = of.read_with(of.content);
+    REQUIRE(whole.size() == 1);
+    std::uint64_t before = 0;
+    for (std::size_t size = 0; size < std::min<std::size_t>(of.content.size(), 48 * KiB); size += 1009) {
+        const auto torn = of.read_with(byte_view(of.content).first(size));
+        REQUIRE(torn.size() == 1);
+        CHECK(torn.front().entries >= before);
+        CHECK(torn.front().entries <= whole.front().entries);
+        before = torn.front().entries;
+        if (torn.front().entries == 0) CHECK((!torn.front().damage.empty() || size >= volume::local::records_at));
+    }
+    for (std::size_t at = 0; at < std::min<std::size_t>(of.content.size(), 48 * KiB); at += 1511) {
+        auto turned = of.content;
+        turned[at] ^= std::byte{0x40};
+        const auto read = of.read_with(turned);
+        REQUIRE(read.size() == 1);
+        CHECK(read.front().entries <= whole.front().entries);
+        if (read.front().entries == whole.front().entries) CHECK(told(read.front(), 1, 18'000, 12'000) == "hhhiiijjjkkk");
+        else CHECK((!read.front().damage.empty() || read.front().entries + 1 == whole.front().entries));  // of the last one: torn
+    }
+    bytes garbage(20'000);
+    seeded_random(7).fill(garbage);
+    const auto nothing = of.read_with(garbage);
+    REQUIRE(nothing.size() == 1);
+    CHECK(nothing.front().entries == 0);
+    CHECK_FALSE(nothing.front().damage.empty());
+    // Another volume's.
+    of.net.create_volume("w", ledger::volume_type::filesystem);
+    const auto alien = volume::read_lost(of.net.account(), of.net.layer().ledger().trust().network(), of.net.record("w").id, where, &of.disk);
+    REQUIRE(alien.has_value());
+    REQUIRE(alien->size() == 1);
+    CHECK(alien->front().entries == 0);
+    CHECK(alien->front().damage.find("another volume") != std::string::npos);
 }
 
 TEST_CASE("a disk that fails never acknowledges: the miners do, or the flush fails") {

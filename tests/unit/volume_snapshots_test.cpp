@@ -256,6 +256,25 @@ TEST_CASE("a pending snapshot gets no other name, and its own is nobody else's")
     CHECK(names(*v) == list{"a", "c"});
 }
 
+TEST_CASE("who cannot ask which snapshots there are does not say that there are none") {
+    memory_network net;
+    net.create_volume("v", ledger::volume_type::filesystem);
+    const consensus ledger(net);
+    {
+        const auto v = opened(net);
+        must(v->create_snapshot("a"));
+        must(v->close());
+    }
+    const auto v = opened(net);
+    *ledger.down = true;
+    CHECK(v->snapshots().error().code == errc::unavailable);
+    *ledger.down = false;
+    CHECK(names(*v) == list{"a"});
+    *ledger.down = true;
+    CHECK(names(*v) == list{"a"});  // as last seen
+    *ledger.down = false;
+}
+
 TEST_CASE("a snapshot that is deleted before a head follows it is not made again by the next owner") {
     memory_network net;
     net.create_volume("v", ledger::volume_type::filesystem);

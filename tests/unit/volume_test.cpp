@@ -95,8 +95,8 @@ TEST_CASE("a closed volume opens with everything it held") {
         CHECK(v->apply(volume::change()).error().code == errc::canceled);
         CHECK(v->get(as_view("a")).error().code == errc::canceled);
     }
-    CHECK(net.journal_entries("v") <= 1);  // at most locations that the root has too
     const auto v = opened(net, "v");
+    CHECK(v->record().head.sequence == v->applied());  // what the journal may still have are locations that the root has too
     CHECK(get(*v, "a") == "1");
     CHECK(read(*v, 1, 0, data.size()) == data);
     const auto rows = v->scan(as_view(""), as_view("b"), 10);

@@ -102,16 +102,16 @@ result<void> refuse_half_rolled_back(volume::volume& opened) {
 result<std::unique_ptr<attachment>> runtime_implementation::attach(const volume::target& what, attach_options how) {
     m_disk_tier.open_behind(m_cache, m_world.random(), m_count);
     TRY(const auto record, volume::look_up(*m_layer, m_account, what.name, how.expected));
-    if (!what.snapshot.empty()) return attach_snapshot(record, what.snapshot);
+    if (!what.snapshot.empty()) return attach_snapshot(record, what.snapshot, how.little_memory);
     if (how.read_only)
         return error(errc::unsupported, "volume " + what.name + " can be attached read-only only as a snapshot; take one with `cess snapshot create " +
                                             what.name + "@NAME`");
     return attach_head(record, how);
 }
 
-result<std::unique_ptr<attachment>> runtime_implementation::attach_snapshot(const ledger::volume_record& record, const std::string& snapshot) {
+result<std::unique_ptr<attachment>> runtime_implementation::attach_snapshot(const ledger::volume_record& record, const std::string& snapshot, bool little_memory) {
     CHECK_OK(anchored_view(record, snapshot));
-    TRY(auto memory, m_budget.take(false));
+    TRY(auto memory, m_budget.take(little_memory ? memory_budget::use::reading_little : memory_budget::use::reading));
     TRY(auto files, working_directory::make(volumes_directory(), record.id, m_world.random()));
     volume::settings how;
     memory.apply(how);
@@ -121,7 +121,7 @@ result<std::unique_ptr<attachment>> runtime_implementation::attach_snapshot(cons
 }
 
 result<std::unique_ptr<attachment>> runtime_implementation::attach_head(const ledger::volume_record& record, attach_options options) {
-    TRY(auto memory, m_budget.take(true));
+    TRY(auto memory, m_budget.take(memory_budget::use::writing));
     TRY(const auto endpoint, owner_endpoint());
     if (auto claimed = m_owner.claim(record.id); !claimed) return error(errc::busy, "volume " + record.name + ": " + claimed.error().what);
     struct claim {  // given up unless the volume opens

@@ -30,7 +30,7 @@ result<chain::network_config> parse_network(const std::string& genesis, const st
     const auto encoded = from_hex(genesis);
     if (!encoded) return error(errc::invalid, "genesis: not hexadecimal");
     auto origin = wire::decode<ledger::genesis>(*encoded);
-    if (!origin) return std::move(origin).error().with_context("genesis");
+    if (!origin) return std::move(origin).error().with_context("genesis; a network that another version made is served by that version, or made anew");
     chain::network_config out;
     out.origin = std::move(*origin);
     for (const auto& text : validators) {

@@ -19,15 +19,19 @@ result<void> require_block(const ledger::volume_record& record) {
 result<std::unique_ptr<held_state>> held_state::open(runtime& on, const volume::target& what) {
     TRY(const auto record, on.volume(what.name));
     CHECK_OK(require_block(record));
+    return hold(on, what, ledger::volume_type::block, "diff");
+}
+
+result<std::unique_ptr<held_state>> held_state::hold(runtime& on, const volume::target& what, ledger::volume_type type, std::string_view command) {
     std::unique_ptr<held_state> out(new held_state(on, what));
     if (what.snapshot.empty()) {
         bytes unique(4);
         on.world().random().fill(unique);
-        out->m_what.snapshot = "cess-diff-" + to_hex(unique);
+        out->m_what.snapshot = "cess-" + std::string(command) + "-" + to_hex(unique);
         CHECK_OK(on.create_snapshot(out->m_what));
         out->m_temporary = true;
     }
-    TRY(out->m_attached, on.attach(out->m_what, {.expected = ledger::volume_type::block, .read_only = true}));
+    TRY(out->m_attached, on.attach(out->m_what, {.expected = type, .read_only = true}));
     return out;
 }
 

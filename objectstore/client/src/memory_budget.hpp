@@ -50,8 +50,10 @@ public:
     };
 
     // Half of what is left, within sensible bounds, so that many can be attached. errc::exhausted when nothing is left.
-    result<share> take(bool writable) {
-        const std::uint64_t most = writable ? 160 * MiB : 32 * MiB, least = writable ? 16 * MiB : 8 * MiB;
+    enum class use { writing, reading, reading_little };
+    result<share> take(use what) {
+        const std::uint64_t least = what == use::writing ? 16 * MiB : 8 * MiB;
+        const std::uint64_t most = what == use::writing ? 160 * MiB : what == use::reading ? 32 * MiB : 12 * MiB;
         std::lock_guard lock(m_mutex);
         if (m_left < least)
             return error(errc::exhausted, "the memory budget of " + format_size(m_total) + " is used up by attached volumes; detach some, or raise `memory`");

@@ -36,6 +36,7 @@ net::awaitable<result<owner_result>> ask_owner(asking with, ledger::lease of, ow
     const auto soon = with.world.now() + with.limits.owner_silence;
     auto asking_first = net::call_typed<owner_challenge>(with.network, owner_of(of), method::owner_challenge, ask, bytes(), soon, net::lane::control);
     auto challenge = co_await std::move(asking_first);
+    if (!challenge && challenge.error().code == errc::unavailable) co_return error(errc::busy, "the volume's owner ended just now: " + challenge.error().what);
     if (!challenge) co_return std::move(challenge).error();
     signed_owner_command command;
     command.body.network = with.network_name;

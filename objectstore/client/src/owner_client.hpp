@@ -22,7 +22,7 @@ struct asking {
 // True: it answers and owns the volume. False: it says that it does not, or was silent for owner_silence.
 net::awaitable<result<bool>> owner_is_alive(asking with, ledger::lease of);
 
-// errc::unavailable or timeout: nobody there, or not for this volume.
+// errc::busy: it opens or detaches the volume, or has gone; nothing was done, look again who owns it. Any other error: it may have been done.
 net::awaitable<result<owner_result>> ask_owner(asking with, ledger::lease of, owner_action what);
 
 }  // namespace cess::client

@@ -220,7 +220,8 @@ net::awaitable<net::reply> owner_service::command(node_id from, net::request wha
     auto asked = wire::decode<signed_owner_command>(what.head);
     if (!asked) co_return net::reply::of(std::move(asked).error());
     const auto found = find(asked->body.volume);
-    if (!found) co_return net::reply::of(error(errc::unavailable, "the volume is not attached here"));
+    // It was when the asker looked: who is busy is asked again, and then says that nobody owns it.
+    if (!found) co_return net::reply::of(error(errc::busy, "the volume was detached here"));
     if (!*found) co_return net::reply::of(error(errc::busy, "the volume is being opened"));
     if (auto allowed = authorize(from, *asked, **found); !allowed) {
         m_refused.add();

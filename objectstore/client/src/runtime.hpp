@@ -60,7 +60,7 @@ private:
     };
 
     result<std::unique_ptr<attachment>> attach_head(const ledger::volume_record& record, attach_options how);
-    result<std::unique_ptr<attachment>> attach_snapshot(const ledger::volume_record& record, const std::string& snapshot);
+    result<std::unique_ptr<attachment>> attach_snapshot(const ledger::volume_record& record, const std::string& snapshot, bool little_memory = false);
     // Attaches a volume that nobody owns for as long as `what` takes.
     // A rollback that was interrupted is no hindrance, and no command of others is obeyed.
     result<void> with_nobody_else(const ledger::volume_record& record, const std::function<result<void>(::cess::volume::volume&)>& what);

@@ -6,7 +6,6 @@
 #include <objectstore/client/client.hpp>
 
 #include <core/base/log.hpp>
-#include <core/net/blocking.hpp>
 #include <core/net/http_metrics.hpp>
 
 #include <csignal>
@@ -97,18 +96,6 @@ int fail(const error& why) {
     return 1;
 }
 
-result<std::unique_ptr<net::http_metrics>> serve_metrics(net::env& world, const metrics& from, const std::string& listen) {
-    if (listen.empty()) return std::unique_ptr<net::http_metrics>();
-    net::http_metrics::options how;
-    how.listen = listen;
-    return net::http_metrics::start(world, from, how);
-}
-
-net::awaitable<result<void>> stop_metrics(net::http_metrics& what) {
-    co_await what.stop();
-    co_return result<void>();
-}
-
 result<void> serve(arguments with, const sigset_t& until) {
     TRY(const auto path, client::find_config(with.configuration));
     TRY(auto config, client::load_config(path));
@@ -118,14 +105,12 @@ result<void> serve(arguments with, const sigset_t& until) {
     const auto buckets = make_store(*runtime, with.durability);
     net::real_env world(2);
     TRY(auto gateway, gateway::start(world, *buckets, with.gateway, runtime->count()));
-    TRY(auto scraped, serve_metrics(world, runtime->count(), with.metrics));
+    TRY(const auto scraped, net::serve_metrics(world, runtime->count(), with.metrics));
     log::info("s3", "serving S3 at={} access_key={}", gateway->address(), key.access);
     int which = 0;
     sigwait(&until, &which);
     log::info("s3", "stopping: requests under way are finished, buckets detached");
-    auto stopped = gateway->stop();
-    if (scraped) CHECK_OK(net::wait(world, stop_metrics(*scraped)));
-    return stopped;
+    return gateway->stop();
 }
 
 }  // namespace

@@ -31,6 +31,10 @@ result<std::vector<placed_range>> reader::places(blob_id, std::uint64_t, std::ui
     return error(errc::unsupported, "this volume's bytes have no places");
 }
 
+result<std::vector<located_range>> reader::locate(blob_id, std::uint64_t, std::uint64_t, std::size_t) {
+    return error(errc::unsupported, "this volume's bytes have no places");
+}
+
 result<target> parse_target(std::string_view text) {
     const auto at = text.find('@');
     target out{std::string(text.substr(0, at)), {}};

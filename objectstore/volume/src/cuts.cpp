@@ -264,8 +264,9 @@ void engine::snapshot_settled(const std::string& name, bool anchored) {
 
 result<std::vector<snapshot_info>> engine::snapshots() {
     CHECK_OK(check_readable());
-    (void)refresh_views();  // while consensus is down: as last seen
+    const auto asked = refresh_views();  // while consensus is down: as last seen
     const std::lock_guard lock(m_state_mutex);
+    if (!asked && m_anchored.empty() && m_names.size() > m_pending.size()) return asked.error();  // not seen since it was opened
     std::vector<snapshot_info> out;
     for (const auto& [name, info] : m_anchored)
         if (!m_pending.contains(name)) out.push_back(info);

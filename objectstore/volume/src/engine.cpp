@@ -85,6 +85,16 @@ engine::engine(layer::layer& on, const chain::account& who, settings how, metric
     m_pool = std::make_unique<buffer_pool>(*m_table, std::move(hooks),
                                            buffer_pool::limits{m_settings.segment_size, m_settings.buffers_max, m_settings.writer_patience, 3, m_settings.broken},
                                            first_segment(m_holder->term()));
+    const auto sample = [&](std::string_view name, std::string_view help, std::function<std::int64_t()> ask) {
+        m_sampled.push_back(count.sample(name, help, label_of(record), std::move(ask)));
+    };
+    sample("cess_volume_buffer_bytes", "Memory held by buffers of segments.", [this] { return static_cast<std::int64_t>(m_pool->bytes_held()); });
+    sample("cess_volume_unstored_bytes", "Bytes taken and not yet in a segment at the miners.",
+           [this] { return static_cast<std::int64_t>(m_pool->unstored_bytes()); });
+    sample("cess_volume_volatile_changes", "Changes applied that are not durable yet.", [this] {
+        const auto stored = durable().value;
+        return static_cast<std::int64_t>(m_applied.load() - std::min(m_applied.load(), stored));
+    });
     m_readahead = std::make_unique<readahead>(m_layer, m_settings.readahead);
     m_space = std::make_unique<space>(*m_holder, *m_pool, record.geometry);
     checkpointer::parts parts{m_layer, *m_holder, m_who, *m_table, *m_pool, *m_journal, *m_keys, m_settings.segment_size, record, count,
@@ -228,6 +238,11 @@ result<std::vector<range>> engine::map(blob_id blob, std::uint64_t offset, std::
 result<std::vector<placed_range>> engine::places(blob_id blob, std::uint64_t offset, std::uint64_t end, std::size_t limit) {
     CHECK_OK(check_readable());
     return place_blob(*m_store, blob, offset, end, limit);
+}
+
+result<std::vector<located_range>> engine::locate(blob_id blob, std::uint64_t offset, std::uint64_t end, std::size_t limit) {
+    CHECK_OK(check_readable());
+    return locate_blob(*m_store, *m_table, blob, offset, end, limit);
 }
 
 result<std::vector<blob_id>> engine::blobs(blob_id from, std::size_t limit) {

@@ -42,6 +42,7 @@ public:
     [[nodiscard]] result<void> read(blob_id blob, std::uint64_t offset, byte_span out) override;
     [[nodiscard]] result<std::vector<range>> map(blob_id blob, std::uint64_t offset, std::uint64_t length) override;
     [[nodiscard]] result<std::vector<placed_range>> places(blob_id blob, std::uint64_t offset, std::uint64_t end, std::size_t limit) override;
+    [[nodiscard]] result<std::vector<located_range>> locate(blob_id blob, std::uint64_t offset, std::uint64_t end, std::size_t limit) override;
     [[nodiscard]] result<std::vector<blob_id>> blobs(blob_id from, std::size_t limit) override;
     [[nodiscard]] usage usage_now() override;
     // volume
@@ -190,6 +191,7 @@ private:
     counter& m_stored;
     counter& m_squeezed;
     counter& m_read_bytes;
+    std::vector<metrics::sampled> m_sampled;  // first to go: they ask the pool
 };
 
 // Takes the volume, brings its root and replays its history (recovery.cpp).

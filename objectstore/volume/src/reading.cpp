@@ -177,6 +177,19 @@ result<std::vector<placed_range>> place_blob(const store& from, blob_id blob, st
     return out;
 }
 
+result<std::vector<located_range>> locate_blob(const store& from, const segment_table& segments, blob_id blob, std::uint64_t offset,
+                                               std::uint64_t end, std::size_t limit) {
+    TRY(const auto lineages, lineages_of(from));
+    TRY(const auto places, place_blob(from, blob, offset, end, limit));
+    std::vector<located_range> out;
+    out.reserve(places.size());
+    for (const auto& place : places) {
+        const auto lineage = std::find(lineages.begin(), lineages.end(), place.lineage) - lineages.begin();
+        out.push_back({place, segments.find({static_cast<std::uint32_t>(lineage), place.segment}).at});
+    }
+    return out;
+}
+
 result<std::vector<key_value>> scan_keys(const store& from, byte_view prefix, byte_view begin, std::size_t limit) {
     return from.scan(row::user_key(prefix), row::user_key(begin), limit, 1);
 }

@@ -40,6 +40,8 @@ private:
                                      blob_id blob, std::uint64_t offset, byte_span out);
 [[nodiscard]] result<std::vector<range>> map_blob(const store& from, blob_id blob, std::uint64_t offset, std::uint64_t length);
 [[nodiscard]] result<std::vector<placed_range>> place_blob(const store& from, blob_id blob, std::uint64_t offset, std::uint64_t end, std::size_t limit);
+[[nodiscard]] result<std::vector<located_range>> locate_blob(const store& from, const segment_table& segments, blob_id blob, std::uint64_t offset,
+                                                             std::uint64_t end, std::size_t limit);
 [[nodiscard]] result<std::vector<blob_id>> list_blobs(const store& from, blob_id first, std::size_t limit);
 [[nodiscard]] result<std::vector<volume_id>> lineages_of(const store& from);  // by their index in extents
 [[nodiscard]] result<std::vector<key_value>> scan_keys(const store& from, byte_view prefix, byte_view begin, std::size_t limit);

@@ -373,6 +373,9 @@ public:
     result<std::vector<placed_range>> places(blob_id blob, std::uint64_t offset, std::uint64_t end, std::size_t limit) override {
         return place_blob(*m_state.state, blob, offset, end, limit);
     }
+    result<std::vector<located_range>> locate(blob_id blob, std::uint64_t offset, std::uint64_t end, std::size_t limit) override {
+        return locate_blob(*m_state.state, *m_state.table, blob, offset, end, limit);
+    }
     result<std::vector<blob_id>> blobs(blob_id from, std::size_t limit) override { return list_blobs(*m_state.state, from, limit); }
     usage usage_now() override { return {m_state.table->logical(), m_state.table->stored_bytes(), m_state.table->live_bytes(), m_record.size, 0}; }
 

@@ -31,6 +31,7 @@ struct attach_options {
     std::optional<ledger::volume_type> expected;
     bool read_only = false;  // of a head: refused until sharing is built; of a snapshot: always so
     bool force = false;      // take over without waiting for a silent owner
+    bool little_memory = false;  // of a snapshot that is one of several in this process
     bool rolling_back = false;  // no command is obeyed meanwhile, and a rollback that was interrupted is no hindrance
     volume::durability durability = volume::durability::remote;
 };

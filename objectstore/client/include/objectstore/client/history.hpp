@@ -11,12 +11,14 @@ inline constexpr volume::blob_id device_blob = 1;  // of a block volume: the who
 
 using progress = std::function<void(std::uint64_t done, std::uint64_t total)>;
 
-// A state of a block volume, held for reading: a snapshot, or the head as it is now. The head is held as a temporary
-// snapshot named cess-diff-*, which goes with this (or stays behind if the process dies: delete it then).
+// A state of a volume, held for reading: a snapshot, or the head as it is now. The head is held as a temporary
+// snapshot named cess-COMMAND-*, which goes with this (or stays behind if the process dies: delete it then).
 class held_state {
 public:
-    // errc::unsupported for volumes of other types.
+    // Of a block volume, to tell of changes; errc::unsupported for others.
     [[nodiscard]] static result<std::unique_ptr<held_state>> open(runtime& on, const volume::target& what);
+    [[nodiscard]] static result<std::unique_ptr<held_state>> hold(runtime& on, const volume::target& what, ledger::volume_type type,
+                                                                  std::string_view command);
     ~held_state();
     [[nodiscard]] volume::reader& data() noexcept { return m_attached->data(); }
     [[nodiscard]] std::uint64_t size() noexcept { return data().record().size; }

@@ -65,6 +65,13 @@ struct placed_range {
     friend bool operator==(const placed_range&, const placed_range&) = default;
 };
 
+// And the segment whose fragments hold it now: the one it was written to, or the container it was packed into. Null while it is
+// in this process's memory only, and in the journal if it is durable.
+struct located_range {
+    placed_range place;
+    std::shared_ptr<const ledger::segment_record> in;
+};
+
 struct usage {
     std::uint64_t logical = 0;   // bytes mapped by the head
     std::uint64_t stored = 0;    // plain bytes of the segments the head's lineage holds, dead ranges included
@@ -94,6 +101,8 @@ public:
     // Where the data of [offset, end) is, in order and clipped to it, holes left out; the first `limit` at most.
     // errc::unsupported where bytes have no places.
     [[nodiscard]] virtual result<std::vector<placed_range>> places(blob_id blob, std::uint64_t offset, std::uint64_t end, std::size_t limit);
+    // The same, with who holds it.
+    [[nodiscard]] virtual result<std::vector<located_range>> locate(blob_id blob, std::uint64_t offset, std::uint64_t end, std::size_t limit);
     // Those that have data, from `from` on, in order; the first `limit` at most. errc::unsupported as for places().
     [[nodiscard]] virtual result<std::vector<blob_id>> blobs(blob_id from, std::size_t limit);
     [[nodiscard]] virtual usage usage_now() = 0;

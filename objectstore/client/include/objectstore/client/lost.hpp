@@ -1,0 +1,18 @@
+// What `durability=local` acknowledged on this machine and the volume's history went on without: listed, and written as a
+// stream of which a volume is made.
+#pragma once
+
+#include <objectstore/client/client.hpp>
+#include <objectstore/client/diff_stream.hpp>
+#include <objectstore/volume/lost.hpp>
+
+namespace cess::client {
+
+// Oldest first. Reads this machine's disk, and needs no miner.
+[[nodiscard]] result<std::vector<volume::lost_journal>> lost_journals(runtime& on, const ledger::volume_record& of);
+
+// Of a block volume: what `cess import-diff` makes a volume of the same size of, that holds what was lost where it was
+// written, and nothing elsewhere. Answers how many bytes are not in it, though they were written.
+[[nodiscard]] result<std::uint64_t> export_lost(const ledger::volume_record& of, const volume::lost_journal& what, byte_sink into);
+
+}  // namespace cess::client

@@ -1,0 +1,48 @@
+#include <objectstore/client/history.hpp>
+#include <objectstore/client/lost.hpp>
+
+#include <algorithm>
+
+namespace cess::client {
+
+result<std::vector<volume::lost_journal>> lost_journals(runtime& on, const ledger::volume_record& of) {
+    const auto& config = on.configuration();
+    return volume::read_lost(on.account(), ledger::id_of(config.network.origin), of.id, config.directory + "/local/" + of.id.hex());
+}
+
+result<std::uint64_t> export_lost(const ledger::volume_record& of, const volume::lost_journal& what, byte_sink into) {
+    if (of.type != ledger::volume_type::block)
+        return error(errc::unsupported, "volume " + of.name + " is no block volume: what it lost has no place in one");
+    if (what.entries == 0) return error(errc::corrupt, "file " + what.files.front() + " cannot be exported: " + what.damage);
+    using kind = volume::lost_range::kind;
+    std::uint64_t missing = 0;
+    std::vector<volume::lost_range> ranges;
+    diff::header head;
+    for (auto each : what.ranges) {
+        if (each.blob != device_blob || each.offset >= of.size) continue;
+        each.length = std::min(each.length, of.size - each.offset);
+        if (each.what == kind::elsewhere) missing += each.length;
+        if (each.what == kind::data) head.data += each.length;
+        if (each.what == kind::data) ranges.push_back(each);
+    }
+    head.volume = of.name;
+    head.to_size = of.size;
+    head.to.name = "lost-" + std::to_string(what.term.value);
+    wire::encoder id;
+    id(of.id, what.term, what.first, what.last);
+    head.to.id = crypto::sha256({as_view("cess lost state v1"), id.view()});
+    diff::writer out(std::move(into));
+    CHECK_OK(out.put(head));
+    std::uint64_t records = 1;
+    for (const auto& each : ranges) {
+        for (std::uint64_t done = 0; done < each.length; ++records) {
+            const auto length = std::min<std::uint64_t>(each.length - done, diff::piece_max);
+            CHECK_OK(out.put(diff::data{each.offset + done, to_bytes(each.bytes.subspan(done, length))}));
+            done += length;
+        }
+    }
+    CHECK_OK(out.put(diff::end{records}));
+    return missing;
+}
+
+}  // namespace cess::client
