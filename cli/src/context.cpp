@@ -1,5 +1,6 @@
 #include "context.hpp"
 
+#include <cerrno>
 #include <ctime>
 
 #include <unistd.h>
@@ -30,6 +31,11 @@ CLI::App* add_command(CLI::App& in, context& c, const std::string& name, const s
 }
 
 void print(const std::string& text) { std::printf("%s\n", text.c_str()); }
+
+result<void> write_output(byte_view data) {
+    if (std::fwrite(data.data(), 1, data.size(), stdout) == data.size()) return {};
+    return errno_error("standard output", errno);
+}
 
 void print_json(const nlohmann::json& value) {
     print(value.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));

@@ -3,7 +3,12 @@
 
 #include <objectstore/client/client.hpp>
 
+// Every file compiles all of CLI11, which is inline and virtual. It runs once a process: unoptimised it compiles in half the time.
+#pragma GCC push_options
+#pragma GCC optimize("O0")
 #include <CLI/CLI.hpp>
+#pragma GCC pop_options
+
 #include <nlohmann/json.hpp>
 
 #include <functional>
@@ -27,16 +32,24 @@ CLI::App* add_command(CLI::App& in, context& c, const std::string& name, const s
 
 void add_volume_commands(CLI::App& app, context& c);
 void add_limit_command(CLI::App& volume, context& c);  // `cess volume limit`
+void add_lost_command(CLI::App& volume, context& c);   // `cess volume lost`
 void add_snapshot_commands(CLI::App& app, context& c);
 void add_diff_commands(CLI::App& app, context& c);
+void add_export_command(CLI::App& app, context& c);
+void add_import_command(CLI::App& app, context& c);
 void add_account_commands(CLI::App& app, context& c);
 void add_health_commands(CLI::App& app, context& c);  // status, fsck
 void add_umount_command(CLI::App& app, context& c);
+void add_mount_commands(CLI::App& app, context& c);  // info, warmup
+void add_copy_command(CLI::App& app, context& c);
+void add_quota_commands(CLI::App& app, context& c);
+void add_trash_commands(CLI::App& app, context& c);
 void add_dev_commands(CLI::App& app, context& c);
 
 // ---- printing --------------------------------------------------------------------------------------------
 
 void print(const std::string& text);  // to standard output, with a newline
+[[nodiscard]] result<void> write_output(byte_view data);  // of a stream, which ends where nobody takes it any more
 void print_json(const nlohmann::json& value);
 [[nodiscard]] bool standard_error_is_terminal();
 // Rows of cells, the first being the head; columns aligned.

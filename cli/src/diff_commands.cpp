@@ -51,11 +51,7 @@ result<int> export_diff(context& c, const arguments& a) {
     if (::isatty(STDOUT_FILENO) == 1) return error(errc::invalid, "the stream goes to standard output, which is a terminal; send it to a file or a pipe");
     TRY(auto runtime, c.connect());
     progress_line line("export");
-    const auto write = [](byte_view data) -> result<void> {
-        if (std::fwrite(data.data(), 1, data.size(), stdout) == data.size()) return {};
-        return errno_error("standard output", errno);
-    };
-    CHECK_OK(client::export_diff(*runtime, from, to, write, [&line](std::uint64_t done, std::uint64_t total) { line.show(done, total); }));
+    CHECK_OK(client::export_diff(*runtime, from, to, write_output, [&line](std::uint64_t done, std::uint64_t total) { line.show(done, total); }));
     return 0;
 }
 

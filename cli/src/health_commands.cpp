@@ -1,6 +1,9 @@
 #include "context.hpp"
 #include "network_health.hpp"
 
+#include <fs/check.hpp>
+#include <objectstore/client/history.hpp>
+
 #include <algorithm>
 #include <chrono>
 
@@ -48,6 +51,7 @@ nlohmann::json to_json(const storage::health_reply& of) {
 
 struct arguments {
     std::string name;
+    bool records = false;
 };
 
 nlohmann::json to_json(const network_health& h) {
@@ -60,6 +64,20 @@ nlohmann::json to_json(const network_health& h) {
         out["consensus"]["finality_us"] = h.chain->finality_us;
     } else {
         out["consensus"]["problem"] = h.chain_problem;
+    }
+    out["validators"] = nlohmann::json::array();
+    for (const auto& v : h.validators) {
+        nlohmann::json row;
+        row["id"] = v.id.hex();
+        row["address"] = v.address;
+        row["answers"] = v.height.has_value();
+        if (const auto lag = behind(h, v)) {
+            row["height"] = v.height->value;
+            row["behind"] = *lag;
+        } else {
+            row["problem"] = v.problem;
+        }
+        out["validators"].push_back(row);
     }
     out["miners"] = nlohmann::json::array();
     for (const auto& m : h.miners) {
@@ -79,6 +97,7 @@ nlohmann::json to_json(const network_health& h) {
 }
 
 void show(const network_health& h) {
+    print_committee(h);
     if (!h.chain) {
         print("consensus: down (" + one_line(h.chain_problem) + ")");
         return;
@@ -124,24 +143,85 @@ nlohmann::json to_json(const client::runtime::check_report& report) {
     return out;
 }
 
+// What `cess fsck` found, as it finds it: text at once, JSON at the end.
+class fsck_report {
+public:
+    fsck_report(bool json, std::string name) : m_json(json), m_name(std::move(name)) {}
+
+    void add(const client::runtime::check_report& report) {
+        m_sound = m_sound && report.faults.empty();
+        if (m_json) {
+            m_out = to_json(report);
+            return;
+        }
+        for (const auto& f : report.faults)
+            print("miner " + f.miner.hex() + ": segment " + f.segment.hex() + " fragment " + std::to_string(f.index) + ": " + one_line(f.what.message()));
+        print("volume " + m_name + ": " + std::to_string(report.segments) + " segments, " + std::to_string(report.fragments) + " fragments, " +
+              format_size(report.stored_bytes) + " read, " + std::to_string(report.faults.size()) + " faults");
+    }
+    void add(const fs::flaw& flaw) {
+        if (m_flaws.size() >= flaws_max) return;
+        nlohmann::json row;
+        row["flaw"] = one_line(flaw.what);
+        row["repair"] = flaw.repair;
+        if (!m_json) print(one_line(flaw.what) + "; repair would " + flaw.repair);
+        m_flaws.push_back(std::move(row));
+    }
+    void add(const fs::checked& all) {
+        m_sound = m_sound && all.flaws == 0;
+        if (m_json) {
+            auto& out = m_out["records"];
+            out["inodes"] = all.inodes;
+            out["entries"] = all.entries;
+            out["orphans"] = all.orphans;
+            out["quotas"] = all.quotas;
+            out["bytes"] = all.bytes;
+            out["flaws"] = all.flaws;
+            out["listed"] = m_flaws;
+            return;
+        }
+        if (all.flaws > m_flaws.size()) print("and " + std::to_string(all.flaws - m_flaws.size()) + " more");
+        const auto count = [](std::uint64_t n, std::string_view what) { return std::to_string(n) + " " + std::string(what) + ", "; };
+        print("records of " + m_name + ": " + count(all.inodes, "inodes") + count(all.entries, "entries") +
+              count(all.orphans, "open without a name") + count(all.quotas, "quotas") + format_size(all.bytes) + " of data, " +
+              std::to_string(all.flaws) + " flaws");
+    }
+    int finish() {
+        if (m_json) print_json(m_out);
+        return m_sound ? 0 : 1;
+    }
+
+private:
+    static constexpr std::size_t flaws_max = 10'000;  // shown; one cause may have many
+
+    const bool m_json;
+    const std::string m_name;
+    bool m_sound = true;
+    nlohmann::json m_out = nlohmann::json::object(), m_flaws = nlohmann::json::array();
+};
+
+result<client::runtime::check_report> check_fragments(client::runtime& on, const std::string& name) {
+    progress_line line("cess fsck " + name);
+    return on.check(name, [&](std::uint64_t done, std::uint64_t total) { line.show(done, total); });
+}
+
 result<int> fsck(context& c, const arguments& a) {
     TRY(const auto name, volume_name(a.name));
     TRY(auto runtime, c.connect());
-    result<client::runtime::check_report> checked = error(errc::canceled);
-    {
-        progress_line line("cess fsck " + name);
-        checked = runtime->check(name, [&](std::uint64_t done, std::uint64_t total) { line.show(done, total); });
+    TRY(const auto record, runtime->volume(name));
+    const bool is_filesystem = record.type == ledger::volume_type::filesystem;
+    if (a.records && !is_filesystem) return error(errc::unsupported, "volume " + name + " is no filesystem: it has no records of its own");
+    fsck_report report(c.json, name);
+    if (!a.records) {
+        TRY(const auto checked, check_fragments(*runtime, name));
+        report.add(checked);
     }
-    TRY(const auto report, std::move(checked));
-    if (c.json) {
-        print_json(to_json(report));
-    } else {
-        for (const auto& f : report.faults)
-            print("miner " + f.miner.hex() + ": segment " + f.segment.hex() + " fragment " + std::to_string(f.index) + ": " + one_line(f.what.message()));
-        print("volume " + name + ": " + std::to_string(report.segments) + " segments, " + std::to_string(report.fragments) + " fragments, " +
-              format_size(report.stored_bytes) + " read, " + std::to_string(report.faults.size()) + " faults");
+    if (is_filesystem) {
+        TRY(const auto held, client::held_state::hold(*runtime, {name, {}}, record.type, "fsck"));
+        TRY(const auto checked, fs::check(held->data(), [&](const fs::flaw& flaw) { report.add(flaw); }));
+        report.add(checked);
     }
-    return report.faults.empty() ? 0 : 1;
+    return report.finish();
 }
 
 }  // namespace
@@ -151,8 +231,9 @@ void add_health_commands(CLI::App& app, context& c) {
     auto* status_command = add_command(app, c, "status", "Show how the network is", true);
     status_command->callback([&c] { c.action = [&c] { return status(c); }; });
 
-    auto* fsck_command = add_command(app, c, "fsck", "Read and check every fragment of a volume", true);
+    auto* fsck_command = add_command(app, c, "fsck", "Read and check every fragment of a volume, and a filesystem's records", true);
     fsck_command->add_option("volume", a->name, "The volume")->required()->option_text("VOLUME");
+    fsck_command->add_flag("--records", a->records, "Check only a filesystem's records");
     fsck_command->callback([&c, a] { c.action = [&c, a] { return fsck(c, *a); }; });
 }
 

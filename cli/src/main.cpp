@@ -57,7 +57,13 @@ int main(int argc, char** argv) {
     cli::add_volume_commands(app, context);
     cli::add_snapshot_commands(app, context);
     cli::add_diff_commands(app, context);
+    cli::add_export_command(app, context);
+    cli::add_import_command(app, context);
     cli::add_umount_command(app, context);
+    cli::add_mount_commands(app, context);
+    cli::add_copy_command(app, context);
+    cli::add_quota_commands(app, context);
+    cli::add_trash_commands(app, context);
     cli::add_health_commands(app, context);
     cli::add_account_commands(app, context);
     try {

@@ -1,5 +1,7 @@
 #include "network_health.hpp"
 
+#include "context.hpp"
+
 #include <core/net/blocking.hpp>
 #include <core/net/rpc.hpp>
 
@@ -35,10 +37,51 @@ miner_health ask(client::runtime& on, const ledger::node_record& who, net::time_
     return out;
 }
 
+// Each by itself: the client takes whichever answers.
+std::vector<validator_health> ask_validators(client::runtime& on, net::time_point deadline) {
+    const auto& network = on.layer().ledger().network();
+    std::vector<std::future<validator_health>> answers;
+    for (const auto& who : network.validators)
+        answers.push_back(std::async(std::launch::async, [&on, &network, who, deadline] {
+            auto alone = network;
+            alone.validators = {who};
+            validator_health out{who.id, who.address, std::nullopt, {}};
+            const auto only = chain::make_client(on.world(), on.network(), std::move(alone));
+            const auto told = net::wait(on.world(), only->health(deadline));
+            if (told) out.height = told->height;
+            else out.problem = told.error().message();
+            return out;
+        }));
+    std::vector<validator_health> out;
+    for (auto& a : answers) out.push_back(a.get());
+    return out;
+}
+
 }  // namespace
 
+std::optional<std::uint64_t> behind(const network_health& of, const validator_health& who) {
+    if (!who.height) return std::nullopt;
+    auto top = *who.height;
+    for (const auto& v : of.validators) top = std::max(top, v.height.value_or(top));
+    return top.value - who.height->value;
+}
+
+void print_committee(const network_health& of) {
+    static constexpr std::uint64_t tolerated = 16;  // they are not asked at one moment
+    if (of.validators.size() < 2) return;
+    std::size_t answer = 0;
+    for (const auto& v : of.validators) {
+        const auto lag = behind(of, v);
+        answer += lag ? 1 : 0;
+        if (!lag) print("consensus node " + v.id.brief() + " at " + v.address + ": " + one_line(v.problem));
+        else if (*lag > tolerated) print("consensus node " + v.id.brief() + " at " + v.address + ": " + std::to_string(*lag) + " blocks behind");
+    }
+    print("committee: " + std::to_string(answer) + " of " + std::to_string(of.validators.size()) + " answer");
+}
+
 bool network_health::sound() const {
-    return chain.has_value() && std::all_of(miners.begin(), miners.end(), [](const auto& m) { return m.answers; });
+    const bool committee = std::all_of(validators.begin(), validators.end(), [](const auto& v) { return v.height.has_value(); });
+    return chain.has_value() && committee && std::all_of(miners.begin(), miners.end(), [](const auto& m) { return m.answers; });
 }
 
 bool network_health::intact() const {
@@ -49,6 +92,7 @@ network_health look(client::runtime& on, net::duration patience) {
     network_health out;
     const auto deadline = on.world().now() + patience;
     auto& ledger = on.layer().ledger();
+    if (ledger.network().validators.size() > 1) out.validators = ask_validators(on, deadline);
     const auto chain = net::wait(on.world(), ledger.health(deadline));
     if (chain) out.chain = *chain;
     else out.chain_problem = chain.error().message();

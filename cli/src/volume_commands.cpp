@@ -200,6 +200,7 @@ void add_volume_commands(CLI::App& app, context& c) {
     act(delete_command, [&c, a] { return remove(c, *a); });
 
     add_limit_command(*volume, c);
+    add_lost_command(*volume, c);
 }
 
 }  // namespace cess::cli

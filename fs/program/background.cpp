@@ -26,6 +26,12 @@ void write_all(int fd, std::string_view text) {
     }
 }
 
+// What else was open where we were started would stay busy for as long as the mount is there: the mount itself, perhaps.
+void close_inherited(int but) {
+    ::close_range(STDERR_FILENO + 1, static_cast<unsigned>(but) - 1, 0);
+    ::close_range(static_cast<unsigned>(but) + 1, ~0U, 0);
+}
+
 void leave_terminal() {
     ::setsid();
     if (::chdir("/") != 0) std::perror("cessfs: chdir /");
@@ -90,6 +96,7 @@ int in_background(const char* program, const std::function<int(readiness&)>& bod
     if (child == 0) {
         ::close(ends[0]);
         leave_terminal();
+        close_inherited(ends[1]);
         readiness report(ends[1]);
         std::exit(body(report));
     }

@@ -16,9 +16,16 @@ struct word {
 constexpr std::array own_words{
     word{"ro", "", "mount read-only (a snapshot always is)"},
     word{"rw", "", "mount for reading and writing (default)"},
-    word{"noatime", "", "never keep access times (default: as relatime)"},
+    word{"noatime", "", "never keep access times"},
+    word{"relatime", "", "keep them when they are older than the last change, or than a day (default)"},
+    word{"strictatime", "", "keep them at each read that the kernel's cache does not answer"},
+    word{"acl", "", "access control lists, checked by the kernel (default)"},
+    word{"noacl", "", "no access control lists: the mode alone decides"},
     word{"allow_other", "", "let other users in; permissions decide what they may do"},
     word{"default_permissions", "", "accepted; the kernel always checks permissions"},
+    word{"nosnapdir", "", "no directory .snapshots, which shows the volume's snapshots"},
+    word{"nostats", "", "no file .stats, which shows the mount's metrics"},
+    word{"metrics", "HOST:PORT", "serve Prometheus metrics"},
     word{"conf", "FILE", "the connection's configuration"},
     word{"cache-size", "SIZE", "memory of the whole process, 128M or more (default: as configured)"},
     word{"attr-timeout", "SECONDS", "how long the kernel may trust attributes (default 3600)"},
@@ -32,7 +39,7 @@ constexpr std::array own_words{
 constexpr std::array kernel_words{"suid", "nosuid", "dev", "nodev", "exec", "noexec", "sync", "async", "dirsync", "nodiratime"};
 // mount(8)'s, for others: systemd, mount itself, or what we do anyway.
 constexpr std::array ignored_words{"defaults", "auto", "noauto", "user", "nouser", "users", "owner", "group", "nofail", "_netdev",
-                                   "atime", "relatime", "norelatime", "strictatime", "nostrictatime", "lazytime", "nolazytime", "diratime",
+                                   "atime", "norelatime", "nostrictatime", "lazytime", "nolazytime", "diratime",
                                    "iversion", "noiversion", "mand", "nomand", "silent", "loud", "remount"};
 
 template <class List>
@@ -54,6 +61,8 @@ result<void> set_valued(options& to, std::string_view name, std::string_view val
         to.conf = value;
     } else if (name == "durability") {
         TRY(to.durability, client::parse_durability(value));
+    } else if (name == "metrics") {
+        to.metrics = value;
     } else if (name == "log") {
         to.log_file = value;
     } else if (name == "attr-timeout") {
@@ -72,8 +81,14 @@ result<void> set_valued(options& to, std::string_view name, std::string_view val
 bool set_flag(options& to, std::string_view name) {
     if (name == "ro") to.read_only = true;
     else if (name == "rw") to.read_only = false;
-    else if (name == "noatime") to.access_times = false;
+    else if (name == "noatime") to.access_times = access_times::never;
+    else if (name == "relatime") to.access_times = access_times::relative;
+    else if (name == "strictatime") to.access_times = access_times::strict;
+    else if (name == "acl") to.acls = true;
+    else if (name == "noacl") to.acls = false;
     else if (name == "allow_other") to.allow_other = true;
+    else if (name == "nosnapdir") to.snapshots = false;
+    else if (name == "nostats") to.stats = false;
     else if (name == "force") to.force = true;
     else return name == "default_permissions";
     return true;
@@ -112,10 +127,40 @@ result<void> take_place(options& to, std::string_view text) {
     return {};
 }
 
+// The kernel keeps the rest as it was mounted.
+constexpr std::array changeable_words{"noatime", "relatime", "strictatime", "cache-size", "attr-timeout", "entry-timeout", "log", "metrics",
+                                      "durability"};
+
+result<void> check_changes(std::string_view list) {
+    for (;;) {
+        const auto comma = list.find(',');
+        const auto name = list.substr(0, std::min(comma, list.find('=')));
+        if (!contains(changeable_words, name))
+            return error(errc::invalid, "option \"" + std::string(name) + "\" cannot change while the volume is mounted");
+        if (comma == list.npos) return {};
+        list.remove_prefix(comma + 1);
+    }
+}
+
+result<options> replacing(options out, const std::vector<std::string>& places, std::vector<std::string> lists) {
+    if (places.size() != 1) return error(errc::invalid, "--replace wants the directory alone; the volume stays");
+    out.directory = places.front();
+    for (const auto& each : lists) CHECK_OK(check_changes(each));
+    CHECK_OK(with_changes(out, lists));  // wrong values are refused at once
+    out.changes = std::move(lists);
+    return out;
+}
+
 }  // namespace
+
+result<options> with_changes(options running, const std::vector<std::string>& changes) {
+    for (const auto& each : changes) CHECK_OK(take_list(running, each));
+    return running;
+}
 
 result<options> parse(int argc, const char* const* argv) {
     options out;
+    std::vector<std::string> lists, places;
     for (int i = 1; i < argc; ++i) {
         const std::string_view arg = argv[i];
         if (arg == "-h" || arg == "--help") {
@@ -126,19 +171,23 @@ result<options> parse(int argc, const char* const* argv) {
             out.version = true;
             return out;
         }
-        if (arg == "-f") out.foreground = true;
+        if (arg == "--replace") out.replace = true;
+        else if (arg == "-f") out.foreground = true;
         else if (arg == "-d") out.foreground = out.debug = true;
         else if (arg == "-o") {
             if (++i == argc) return error(errc::invalid, "-o wants options");
-            CHECK_OK(take_list(out, argv[i]));
+            lists.emplace_back(argv[i]);
         } else if (arg.starts_with("-o")) {
-            CHECK_OK(take_list(out, arg.substr(2)));
+            lists.emplace_back(arg.substr(2));
         } else if (arg.starts_with("-") && arg.size() > 1) {
             return error(errc::invalid, "unknown option \"" + std::string(arg) + "\"; see cessfs --help");
         } else {
-            CHECK_OK(take_place(out, arg));
+            places.emplace_back(arg);
         }
     }
+    if (out.replace) return replacing(std::move(out), places, std::move(lists));
+    for (const auto& each : lists) CHECK_OK(take_list(out, each));
+    for (const auto& each : places) CHECK_OK(take_place(out, each));
     if (out.volume.empty() || out.directory.empty()) return error(errc::invalid, "which volume, and where? See cessfs --help");
     return out;
 }
@@ -147,9 +196,12 @@ std::string help_text() {
     std::string text =
         "usage: cessfs VOLUME[@SNAPSHOT] DIR [-o OPTION[,OPTION…]] [-f] [-d]\n"
         "       mount -t fuse.cessfs VOLUME[@SNAPSHOT] DIR [-o …]\n"
+        "       cessfs --replace DIR [-o OPTION[,OPTION…]] [-f] [-d]\n"
         "\n"
         "Mounts a filesystem volume; returns when it can be used. Unmount with umount or cess umount.\n"
         "\n"
+        "  --replace          a new cessfs takes the mount over from the running one, whose users notice a pause at most;\n"
+        "                     noatime, relatime, strictatime, cache-size, attr-timeout, entry-timeout, log, metrics, durability can change\n"
         "  -o OPTION          see below\n"
         "  -f                 stay in the foreground\n"
         "  -d                 as -f, and show every request\n"

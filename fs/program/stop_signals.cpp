@@ -21,6 +21,14 @@ void stop_signals::block() {
     ::signal(SIGPIPE, SIG_IGN);
 }
 
+bool stop_signals::pending() {
+    const auto set = stopping();
+    sigset_t waiting;
+    sigpending(&waiting);
+    sigandset(&waiting, &waiting, &set);
+    return !sigisemptyset(&waiting);
+}
+
 stop_signals::stop_signals(std::function<void()> on_stop) : m_on_stop(std::move(on_stop)), m_thread([this] { watch(); }) {}
 
 stop_signals::~stop_signals() {

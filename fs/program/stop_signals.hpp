@@ -11,6 +11,8 @@ class stop_signals {
 public:
     static void block();  // in this thread, and in those it starts; SIGPIPE is ignored
 
+    [[nodiscard]] static bool pending();  // one has come that nobody has taken yet
+
     explicit stop_signals(std::function<void()> on_stop);  // called at most once
     ~stop_signals();
     stop_signals(const stop_signals&) = delete;

@@ -1,4 +1,5 @@
 #include "extents.hpp"
+#include "stored_acls.hpp"
 
 namespace cess::fs {
 namespace {
@@ -20,7 +21,10 @@ answer<attributes> attribute_changes::set(inode_number ino, const attribute_chan
     const auto now = m_in.now();
     auto next = node->record;
     volume::change change;
-    if (what.mode) next.mode = (next.mode & S_IFMT) | (*what.mode & permissions);
+    if (what.mode) {
+        next.mode = (next.mode & S_IFMT) | (*what.mode & permissions);
+        FS_CHECK(keep_acl_like_mode(m_in, *node, next, change));
+    }
     if (what.uid || what.gid) change_owner(next, what);
     if (what.size) {
         if (next.is_directory()) return refuse(EISDIR);
@@ -32,9 +36,11 @@ answer<attributes> attribute_changes::set(inode_number ino, const attribute_chan
     if (what.atime) next.atime = *what.atime;
     if (what.mtime) next.mtime = *what.mtime;
     next.ctime = what.ctime.value_or(now);
+    // After each rename, link and unlink the kernel sends the ctime that it stamped by the same clock as we did.
+    if (change.empty() && next == node->record) return attributes_of(*node);
     put_inode(change, ino, next);
-    FS_TRY(const auto at, m_in.volume.apply(change));
-    commit(*node, next, at);
+    FS_CHECK(apply_growth(m_in, change, *node, next));
+    commit(*node, next);
     return attributes_of(*node);
 }
 

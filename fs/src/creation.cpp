@@ -1,4 +1,4 @@
-#include "context.hpp"
+#include "stored_acls.hpp"
 
 namespace cess::fs {
 namespace {
@@ -18,20 +18,8 @@ format::inode_record new_record(const inode& directory, const new_inode& what, t
     r.atime = r.mtime = r.ctime = r.btime = now;
     r.generation = generation;
     if (S_ISDIR(what.mode)) r.parent = directory.ino;
+    r.project = directory.record.project;
     return r;
-}
-
-// Adds an entry to the directory's record and the change; gives the entry.
-format::dirent_record add_entry(volume::change& change, const inode& directory, format::inode_record& next, std::string_view name,
-                                inode_number ino, std::uint32_t type, timestamp now) {
-    const format::dirent_record entry{ino, type, next.next_cookie};
-    next.next_cookie = next.next_cookie.next();
-    ++next.entries;
-    if (S_ISDIR(type)) ++next.nlink;
-    touch(next, now);
-    put_entry(change, directory.ino, name, entry);
-    put_inode(change, directory.ino, next);
-    return entry;
 }
 
 }  // namespace
@@ -51,16 +39,17 @@ answer<attributes> creation::make(inode_number number, std::string_view name, co
     const auto now = m_in.now();
     volume::change change;
     auto next = directory->record;
-    const auto record = new_record(*directory, what, now, m_in.volume.data().record().term.value);
+    auto record = new_record(*directory, what, now, m_in.volume.data().record().term.value);
+    FS_CHECK(inherit_acls(m_in, *directory, what.umask, ino, record, change));
     put_inode(change, ino, record);
     if (S_ISLNK(what.mode)) change.put(format::symlink_key(ino), to_bytes(what.target));
     const auto entry = add_entry(change, *directory, next, name, ino, what.mode & S_IFMT, now);
-    FS_TRY(const auto at, m_in.volume.apply(change));
+    FS_CHECK(m_in.projects.apply(change, record.project, {0, 1}));
 
-    const auto node = m_in.inodes.insert(ino, record, at);
+    const auto node = m_in.inodes.insert(ino, record);
     m_in.references.add(ino);
     m_in.names.store(number, name, entry);
-    commit_directory(*directory, next, at);
+    commit_directory(*directory, next);
     attributes made;
     {
         const std::shared_lock lock(node->mutex);
@@ -80,6 +69,7 @@ answer<attributes> creation::link(inode_number ino, inode_number number, std::st
     if (node->record.nlink >= link_max) return refuse(EMLINK);
     FS_TRY(const auto existing, find_entry(m_in, *directory, name));
     if (existing) return refuse(EEXIST);
+    if (m_in.projects.live(node->record.project) != m_in.projects.live(directory->record.project)) return refuse(EXDEV);
 
     const auto now = m_in.now();
     volume::change change;
@@ -89,12 +79,12 @@ answer<attributes> creation::link(inode_number ino, inode_number number, std::st
     next.ctime = now;
     const auto entry = add_entry(change, *directory, next_directory, name, ino, next.mode & S_IFMT, now);
     put_inode(change, ino, next);
-    FS_TRY(const auto at, m_in.volume.apply(change));
+    FS_CHECK(m_in.volume.apply(change));
 
     m_in.references.add(ino);
     m_in.names.store(number, name, entry);
-    commit(*node, next, at);
-    commit_directory(*directory, next_directory, at);
+    commit(*node, next);
+    commit_directory(*directory, next_directory);
     return attributes_of(*node);
 }
 

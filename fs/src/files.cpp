@@ -10,6 +10,19 @@ answer<void> check_range(std::uint64_t offset, std::uint64_t length) {
     return {};
 }
 
+answer<std::uint64_t> mapped_now(context& in, const inode& node, std::uint64_t offset, std::uint64_t length) {
+    const std::shared_lock lock(node.mutex);
+    return mapped_within(in, node, offset, length);
+}
+
+// An empty file in a full quota: whatever is written to it will be refused.
+bool takes_nothing(context& in, const inode& node) {
+    const std::shared_lock lock(node.mutex);
+    if (node.record.project.value == 0 || node.record.data_end > 0) return false;
+    const auto quota = in.projects.find(node.record.project);
+    return quota && bytes_left(*quota) == 0;
+}
+
 }  // namespace
 
 answer<std::unique_ptr<open_file>> files::open(inode_number ino, bool writes, bool truncate, bool clear_suid) {
@@ -25,13 +38,18 @@ answer<std::unique_ptr<open_file>> files::open(inode_number ino, bool writes, bo
         touch(next, m_in.now());
         if (clear_suid) clear_privileges(next);
         put_inode(change, ino, next);
-        FS_TRY(const auto at, m_in.volume.apply(change));
+        FS_CHECK(apply_growth(m_in, change, *node, next));
         cleared = next.mode != node->record.mode;
-        commit(*node, next, at);
+        commit(*node, next);
     }
-    if (cleared && m_in.how.attributes_changed) m_in.how.attributes_changed(ino);
+    const bool full = writes && takes_nothing(m_in, *node);
+    // What an earlier writer had no room for is his own affair.
+    if (writes && (truncate || node->writers == 0)) node->wants_room = full ? room_for_any : 0;
+    else if (full && node->wants_room == 0) node->wants_room = room_for_any;
+    if ((cleared || full) && m_in.how.attributes_changed) m_in.how.attributes_changed(ino);
     auto file = std::make_unique<open_file>();
     if (writes) ++node->writers;
+    m_in.open_files.fetch_add(1, std::memory_order_relaxed);
     file->writes = writes;
     file->node = std::move(node);
     return file;
@@ -39,6 +57,7 @@ answer<std::unique_ptr<open_file>> files::open(inode_number ino, bool writes, bo
 
 void files::release(std::unique_ptr<open_file> file) noexcept {
     if (file->writes) --file->node->writers;
+    m_in.open_files.fetch_sub(1, std::memory_order_relaxed);
 }
 
 answer<std::size_t> files::read(open_file& file, std::uint64_t offset, byte_span out) {
@@ -52,7 +71,7 @@ answer<std::size_t> files::read(open_file& file, std::uint64_t offset, byte_span
     if (offset >= size) return 0;
     const auto n = static_cast<std::size_t>(std::min<std::uint64_t>(out.size(), size - offset));
     FS_CHECK(m_in.volume.data().read(node.ino.value, offset, out.first(n)));
-    note_access(m_in, node);
+    if (!file.keeps_access_time) note_access(m_in, node);
     return n;
 }
 
@@ -68,9 +87,9 @@ answer<bool> files::store_bytes(inode& node, std::uint64_t offset, byte_view dat
     volume::change change;
     change.write(node.ino.value, offset, data);
     put_inode(change, node.ino, next);
-    FS_TRY(const auto at, m_in.volume.apply(change));
+    FS_CHECK(apply_growth(m_in, change, node, next));
     const bool cleared = next.mode != node.record.mode;
-    commit(node, next, at);
+    commit(node, next);
     return cleared;
 }
 
@@ -81,7 +100,7 @@ answer<void> files::write(open_file& file, std::uint64_t offset, byte_view data,
     auto& node = *file.node;
     const auto cleared = store_bytes(node, offset, data, clear_suid);
     const bool full = !cleared && (cleared.error().number == ENOSPC || cleared.error().number == EDQUOT);
-    if (full) node.wants_room = data.size();
+    if (full) node.wants_room = std::max<std::uint64_t>(data.size(), room_for_any + 1);
     if ((full || (cleared && *cleared)) && m_in.how.attributes_changed) m_in.how.attributes_changed(node.ino);
     if (!cleared) return cleared.error();
     return {};
@@ -90,32 +109,14 @@ answer<void> files::write(open_file& file, std::uint64_t offset, byte_view data,
 answer<void> files::check_room(open_file& file) {
     const auto wanted = file.node->wants_room.load();
     if (wanted == 0 || !file.writes) return {};
-    if (free_bytes(m_in.volume.data().usage_now()) < wanted) return refuse(ENOSPC);
-    file.node->wants_room = 0;
-    return {};
-}
-
-answer<void> files::flush(open_file& file) {
-    if (!file.writes) return {};
-    sequence_number last;
-    {
-        const std::shared_lock lock(file.node->mutex);
-        last = file.node->last_change;
+    const auto room = check_growth(m_in, *file.node, wanted);
+    if (room) {
+        file.node->wants_room = 0;
+    } else if (file.reads) {  // the kernel asks the same for reads past the end: one is told once of each refused write
+        if (wanted == room_for_any) return {};
+        file.node->wants_room = room_for_any;
     }
-    if (m_in.volume.lost(last) && !file.told.exchange(true)) return refuse(EIO);
-    return {};
-}
-
-answer<void> files::sync(inode_number ino) {
-    FS_TRY(const auto node, m_in.inodes.get(ino));
-    sequence_number last;
-    {
-        const std::shared_lock lock(node->mutex);
-        last = node->last_change;
-    }
-    // What an inode changed before it was last loaded is not remembered: everything, then.
-    if (last.value == 0) last = m_in.volume.applied();
-    return m_in.volume.sync(last);
+    return room;
 }
 
 answer<void> files::allocate(open_file& file, std::uint64_t offset, std::uint64_t length, allocation how) {
@@ -124,7 +125,8 @@ answer<void> files::allocate(open_file& file, std::uint64_t offset, std::uint64_
     auto& node = *file.node;
     const auto end = offset + length;
     if (!how.punch_hole && !how.zero_range) {
-        if (length > free_bytes(m_in.volume.data().usage_now())) return refuse(ENOSPC);
+        FS_TRY(const auto there, mapped_now(m_in, node, offset, length));
+        FS_CHECK(check_growth(m_in, node, length - there));
     }
     const lock_set locks{&node};
     if (node.gone) return refuse(ESTALE);
@@ -142,8 +144,8 @@ answer<void> files::allocate(open_file& file, std::uint64_t offset, std::uint64_
     if (change.empty() && next.size == node.record.size) return {};
     touch(next, m_in.now());
     put_inode(change, node.ino, next);
-    FS_TRY(const auto at, m_in.volume.apply(change));
-    commit(node, next, at);
+    FS_CHECK(apply_growth(m_in, change, node, next));
+    commit(node, next);
     return {};
 }
 
@@ -203,8 +205,8 @@ answer<std::uint64_t> files::share(open_file& from, std::uint64_t from_offset, o
     next.size = std::max(next.size, to_offset + length);
     touch(next, m_in.now());
     put_inode(change, target.ino, next);
-    FS_TRY(const auto at, m_in.volume.apply(change));
-    commit(target, next, at);
+    FS_CHECK(apply_growth(m_in, change, target, next));
+    commit(target, next);
     return length;
 }
 

@@ -3,7 +3,10 @@
 namespace cess::fs::format {
 namespace {
 
-enum letter : char { super = 's', inode = 'i', dirent = 'd', listing = 'l', symlink = 'y', xattr = 'x', orphan = 'o' };
+enum letter : char {
+    super = 's', inode = 'i', dirent = 'd', listing = 'l', symlink = 'y', xattr = 'x', orphan = 'o', quota = 'q', uncounted = 'u', snapshot = 'n',
+    trash = 't'
+};
 
 bytes begin(letter of, std::size_t reserve = 0) {
     bytes key;
@@ -39,6 +42,18 @@ bytes xattr_prefix(inode_number ino) { return numbered(letter::xattr, ino.value)
 bytes xattr_key(inode_number ino, std::string_view name) { return numbered(letter::xattr, ino.value, name); }
 bytes orphan_prefix() { return begin(letter::orphan); }
 bytes orphan_key(inode_number ino) { return numbered(letter::orphan, ino.value); }
+bytes quota_prefix() { return begin(letter::quota); }
+bytes quota_key(project_id project) { return numbered(letter::quota, project.value); }
+bytes uncounted_prefix() { return begin(letter::uncounted); }
+bytes uncounted_prefix(project_id project) { return numbered(letter::uncounted, project.value); }
+bytes uncounted_key(project_id project, inode_number directory) {
+    auto key = uncounted_prefix(project);
+    add_number(key, directory.value);
+    return key;
+}
+bytes trash_key() { return begin(letter::trash); }
+bytes snapshot_prefix() { return begin(letter::snapshot); }
+bytes snapshot_key(sequence_number at) { return numbered(letter::snapshot, at.value); }
 
 result<std::uint64_t> last_number(byte_view key) {
     if (key.size() < 8) return error(errc::corrupt, "a key of the filesystem is too short");

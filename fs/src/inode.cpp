@@ -20,6 +20,8 @@ attributes attributes_of(const inode& node) {
     a.mtime = r.mtime;
     a.ctime = r.ctime;
     a.btime = r.btime;
+    a.is_trash = is_of_trash(node);
+    a.full = node.wants_room > 0;
     return a;
 }
 

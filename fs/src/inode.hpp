@@ -15,6 +15,8 @@
 
 namespace cess::fs {
 
+inline constexpr std::uint64_t room_for_any = 1;
+
 struct inode {
     explicit inode(inode_number n) noexcept : ino(n) {}
 
@@ -24,17 +26,21 @@ struct inode {
     // Guarded by mutex:
     bool gone = false;               // the record is no longer in the volume
     format::inode_record record;
-    sequence_number last_change;     // since it was loaded
     std::uint64_t version = 0;       // of a directory's entries, counts their changes while in memory
 
     std::atomic<std::uint32_t> writers{0};  // open files that may have dirty pages in the kernel
-    std::atomic<std::uint64_t> wants_room{0};  // bytes of a write that found no space; 0: the last one did
+    std::atomic<std::uint64_t> wants_room{0};  // bytes of a write that found no space; room_for_any: none did yet; 0: all is well
 };
 using inode_ptr = std::shared_ptr<inode>;
 
+// The trash, or the directory of an hour in it. REQUIRES: its lock, shared at least.
+[[nodiscard]] inline bool is_of_trash(const inode& node) noexcept {
+    return node.record.is_directory() && (node.ino == trash_inode || node.record.parent == trash_inode);
+}
+
 [[nodiscard]] attributes attributes_of(const inode& node);  // REQUIRES: its lock, shared at least
 
-// Exclusive locks on up to four inodes, taken in order of their numbers; the same one may be named twice, null is skipped.
+// Exclusive locks on up to five inodes, taken in order of their numbers; the same one may be named twice, null is skipped.
 class lock_set {
 public:
     explicit lock_set(std::initializer_list<const inode*> nodes);
@@ -43,7 +49,7 @@ public:
     lock_set& operator=(const lock_set&) = delete;
 
 private:
-    const inode* m_locked[4] = {};
+    const inode* m_locked[5] = {};
     std::size_t m_count = 0;
 };
 

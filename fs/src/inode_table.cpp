@@ -51,13 +51,12 @@ answer<void> inode_table::load(inode& node) {
 
 // Under the shard's lock, so that a get() that found nothing a moment ago cannot take the object out of the table
 // behind our back. Nobody but such a get() can hold the inode's lock.
-inode_ptr inode_table::insert(inode_number ino, const format::inode_record& record, sequence_number at) {
+inode_ptr inode_table::insert(inode_number ino, const format::inode_record& record) {
     auto& in = shard_of(ino);
     const std::lock_guard shard_lock(in.mutex);
     auto node = find_or_add(in, ino);
     const std::lock_guard lock(node->mutex);
     node->record = record;
-    node->last_change = at;
     node->gone = false;
     node->loaded.store(true, std::memory_order_release);
     return node;
@@ -95,6 +94,16 @@ void inode_table::shrink(shard& in) const {
     }
 }
 
+std::vector<inode_number> inode_table::written() const {
+    std::vector<inode_number> out;
+    for (const auto& in : m_shards) {
+        const std::lock_guard lock(in.mutex);
+        for (const auto& [number, at] : in.slots)
+            if (at.node->writers > 0) out.push_back({number});
+    }
+    return out;
+}
+
 std::size_t inode_table::size() const {
     std::size_t n = 0;
     for (const auto& in : m_shards) {
@@ -127,6 +136,15 @@ bool reference_table::any(inode_number ino) const {
     const auto& in = m_shards[ino.value % shard_count];
     const std::lock_guard lock(in.mutex);
     return in.counts.contains(ino.value);
+}
+
+std::vector<held_inode> reference_table::list() const {
+    std::vector<held_inode> out;
+    for (const auto& in : m_shards) {
+        const std::lock_guard lock(in.mutex);
+        for (const auto& [ino, count] : in.counts) out.push_back({inode_number{ino}, count});
+    }
+    return out;
 }
 
 void orphan_set::add(inode_number ino) {

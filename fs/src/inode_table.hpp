@@ -6,6 +6,7 @@
 #include "store.hpp"
 
 #include <boost/unordered/unordered_flat_map.hpp>
+#include <fs/kernel_state.hpp>
 
 #include <array>
 #include <list>
@@ -20,10 +21,11 @@ public:
 
     // ESTALE when the volume has no such inode.
     [[nodiscard]] answer<inode_ptr> get(inode_number ino);
-    // One that get() found or just made; REQUIRES: its record is in the volume, applied at `at`, and nobody knows it yet.
-    inode_ptr insert(inode_number ino, const format::inode_record& record, sequence_number at);
+    // One that get() found or just made; REQUIRES: its record is in the volume, and nobody knows it yet.
+    inode_ptr insert(inode_number ino, const format::inode_record& record);
     // Forgets the object of an inode that left the volume.
     void erase(inode_number ino);
+    [[nodiscard]] std::vector<inode_number> written() const;  // that somebody has open for writing
     [[nodiscard]] std::size_t size() const;
 
 private:
@@ -57,6 +59,7 @@ public:
     void add(inode_number ino, std::uint64_t n = 1);
     [[nodiscard]] bool drop(inode_number ino, std::uint64_t n);  // true: none is left
     [[nodiscard]] bool any(inode_number ino) const;
+    [[nodiscard]] std::vector<held_inode> list() const;
 
 private:
     struct shard {
@@ -72,6 +75,7 @@ class orphan_set {
 public:
     void add(inode_number ino);
     [[nodiscard]] bool take(inode_number ino);
+    [[nodiscard]] std::size_t size() const noexcept { return m_size.load(); }
 
 private:
     std::mutex m_mutex;

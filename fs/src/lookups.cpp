@@ -1,5 +1,7 @@
 #include "context.hpp"
 
+#include <algorithm>
+
 namespace cess::fs {
 namespace {
 
@@ -59,12 +61,29 @@ answer<std::string> lookups::read_link(inode_number ino) {
     return to_string(*target);
 }
 
-answer<space> lookups::free_space() {
+answer<space> lookups::free_space(inode_number ino) {
     const auto now = m_in.volume.data().usage_now();
     space s;
     // A limit of the volume's own comes first; without one it can grow as far as the network does.
     s.total = now.size > 0 ? now.size : now.logical + now.network_free;
-    s.free = free_bytes(now);
+    s.free = s.available = free_bytes(now);
+    FS_TRY(const auto node, m_in.inodes.get(ino));
+    project_id project;
+    {
+        const std::shared_lock lock(node->mutex);
+        project = node->record.project;
+    }
+    const auto quota = m_in.projects.find(project);
+    if (!quota) return s;
+    if (quota->bytes_max > 0) {
+        s.total = quota->bytes_max;
+        s.free = bytes_left(*quota);
+        s.available = std::min(s.free, s.available);
+    }
+    if (quota->files_max > 0) {
+        s.files_total = quota->files_max;
+        s.files_free = files_left(*quota);
+    }
     return s;
 }
 

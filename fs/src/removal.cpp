@@ -25,11 +25,12 @@ answer<void> removal::remove(inode_number number, std::string_view name, bool wa
     for (int attempt = 0; attempt < attempts_max; ++attempt) {
         FS_TRY(const auto entry, require_entry(m_in, *directory, name));
         FS_TRY(const auto node, m_in.inodes.get(entry.ino));
+        FS_TRY(const auto hour, m_in.trash.place_for(*directory));
         bool orphaned = false;
         {
-            const lock_set locks{directory.get(), node.get()};
+            const lock_set locks{directory.get(), node.get(), hour.get()};
             FS_TRY(const auto still, find_entry(m_in, *directory, name));
-            if (still != entry) continue;  // changed before we held the locks: look again
+            if (still != entry || (hour && hour->record.nlink == 0)) continue;  // changed before we held the locks: look again
             if (want_directory && !node->record.is_directory()) return refuse(ENOTDIR);
             if (!want_directory && node->record.is_directory()) return refuse(EISDIR);
             if (want_directory && node->record.entries > 0) return refuse(ENOTEMPTY);
@@ -39,15 +40,22 @@ answer<void> removal::remove(inode_number number, std::string_view name, bool wa
             auto next_directory = directory->record;
             auto next = node->record;
             erase_entry(change, number, name, entry.cookie);
-            lose_link(change, *node, next, now);
+            std::optional<trashed> kept;
+            auto next_hour = hour ? hour->record : format::inode_record();
+            if (hour && has_one_name(*node)) kept = move_to_trash(change, *hour, next_hour, *node, next, number, name, now);
+            else lose_link(change, *node, next, now);
             --next_directory.entries;
             if (want_directory) --next_directory.nlink;
             touch(next_directory, now);
             put_inode(change, number, next_directory);
-            FS_TRY(const auto at, m_in.volume.apply(change));
+            FS_CHECK(m_in.volume.apply(change));
             m_in.names.store(number, name, std::nullopt);
-            commit(*node, next, at);
-            commit_directory(*directory, next_directory, at);
+            commit(*node, next);
+            if (kept) {
+                m_in.names.store(hour->ino, kept->name, kept->entry);
+                commit_directory(*hour, next_hour);
+            }
+            commit_directory(*directory, next_directory);
             orphaned = next.nlink == 0;
         }
         if (orphaned) note_orphan(m_in, entry.ino);

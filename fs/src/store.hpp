@@ -7,8 +7,6 @@
 #include <core/wire/codec.hpp>
 #include <objectstore/volume/volume.hpp>
 
-#include <atomic>
-
 namespace cess::fs {
 
 class store {
@@ -34,18 +32,12 @@ public:
     }
 
     // The change is visible when it returns and takes its place in history; EROFS for a snapshot.
-    [[nodiscard]] answer<sequence_number> apply(const volume::change& what);
-    [[nodiscard]] answer<void> sync(sequence_number upto);
+    [[nodiscard]] answer<void> apply(const volume::change& what);
     [[nodiscard]] answer<void> sync();
-    [[nodiscard]] sequence_number applied() const noexcept;
-    // The engine can no longer make changes durable, and this one is not: what it held is lost.
-    [[nodiscard]] bool lost(sequence_number change) const noexcept;
 
 private:
     volume::reader& m_data;
     volume::volume* m_head;
-    // Outlives this object inside the engine's callback.
-    std::shared_ptr<std::atomic<bool>> m_failed = std::make_shared<std::atomic<bool>>(false);
 };
 
 }  // namespace cess::fs

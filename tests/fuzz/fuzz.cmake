@@ -1,5 +1,6 @@
 # Fuzzers are built by clang with -DCESS_FUZZ=ON (preset "fuzz"), all of them by the target `fuzzers`; ctest -L fuzz runs
-# each for CESS_FUZZ_SECONDS (an environment variable, default 10).
+# each for CESS_FUZZ_SECONDS (an environment variable, default 10), always from the same seed, so that a run that passed
+# passes again; CESS_FUZZ_SEED=0 takes a new one, for longer runs by hand.
 #   cess_fuzz(fuzz/wire_fuzz core_wire)
 add_custom_target(fuzzers)
 function(cess_fuzz path)
@@ -13,11 +14,24 @@ function(cess_fuzz path)
   target_link_options(${name} PRIVATE -fsanitize=fuzzer)
   add_dependencies(fuzzers ${name})
   add_test(NAME ${path} COMMAND sh -c
-    "exec $<TARGET_FILE:${name}> -max_total_time=\${CESS_FUZZ_SECONDS:-10} -rss_limit_mb=1024 -max_len=65536")
+    "exec $<TARGET_FILE:${name}> -seed=\${CESS_FUZZ_SEED:-1} -max_total_time=\${CESS_FUZZ_SECONDS:-10} -rss_limit_mb=1024 -max_len=65536")
   set_tests_properties(${path} PROPERTIES LABELS fuzz TIMEOUT 900)
 endfunction()
+cess_fuzz(fuzz/acl_fuzz fs)
+if(CESS_FUZZ)
+  target_include_directories(acl_fuzz PRIVATE ${PROJECT_SOURCE_DIR}/fs/src)
+endif()
 cess_fuzz(fuzz/chain_fuzz chain_ledger)
+cess_fuzz(fuzz/consensus_fuzz chain_consensus)
+if(CESS_FUZZ)
+  target_include_directories(consensus_fuzz PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
+endif()
 cess_fuzz(fuzz/diff_fuzz objectstore_diff_stream)
+cess_fuzz(fuzz/import_fuzz fs core_crypto)
+if(CESS_FUZZ)
+  target_include_directories(import_fuzz PRIVATE ${PROJECT_SOURCE_DIR}/fs/src)
+endif()
 cess_fuzz(fuzz/local_journal_fuzz objectstore_local_format)
+cess_fuzz(fuzz/replacement_fuzz fs_program)
 cess_fuzz(fuzz/s3_fuzz objectstore_s3_protocol)
 cess_fuzz(fuzz/storage_fuzz storage_test_support)

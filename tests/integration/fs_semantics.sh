@@ -3,7 +3,7 @@
 # and the ways to mount and unmount.
 . "$(dirname "$0")/lib.sh"
 need_fuse
-need python3 getfattr setfattr
+need python3 getfattr setfattr curl
 start_network
 cess volume create home --type fs > /dev/null
 m=$work/mnt
@@ -84,7 +84,7 @@ os.utime("a", ns=(5_000_000_000_123_456_789, 5_000_000_000_987_654_321)); assert
 os.setxattr("a", "user.k", b"v"); refuses(errno.EEXIST, os.setxattr, "a", "user.k", b"w", os.XATTR_CREATE)
 refuses(errno.ENODATA, os.setxattr, "a", "user.z", b"w", os.XATTR_REPLACE); refuses(errno.ENODATA, os.getxattr, "a", "user.z")
 os.setxattr("a", "user.big", b"b" * 65536); assert len(os.getxattr("a", "user.big")) == 65536 and sorted(os.listxattr("a")) == ["user.big", "user.k"]
-os.removexattr("a", "user.k"); refuses(errno.EOPNOTSUPP, os.setxattr, "a", "system.posix_acl_access", b"\2\0\0\0")
+os.removexattr("a", "user.k"); refuses(errno.EOPNOTSUPP, os.setxattr, "a", "system.nonsense", b"v")
 
 with open("lock", "w") as l1, open("lock", "w") as l2:
     fcntl.flock(l1, fcntl.LOCK_EX); refuses(errno.EAGAIN, fcntl.flock, l2, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -121,6 +121,54 @@ mount_volume home@one "$work/snap"
 [ "$(cat "$work/snap/note")" = before ] || fail "a snapshot shows what was"
 ! touch "$work/snap/x" 2> /dev/null || fail "a snapshot is read-only"
 umount.fuse.cessfs "$work/snap"
+
+say "metrics"
+stats=$m/.stats
+# metric NAME FILE: the value of a line of metrics.
+metric() { awk -v name="$1" '$1 == name { print $2 }' "$2"; }
+! ls -a "$m" | grep -q '^\.stats$' || fail ".stats is listed"
+[ "$(stat -c '%a %u %s %F' "$stats")" = "400 $(id -u) 0 regular empty file" ] || fail ".stats is $(stat -c '%a %u %s %F' "$stats")"
+cat "$stats" > "$work/one" && grep -q '^# TYPE cess_fs_operation_seconds histogram$' "$work/one" || fail "cat .stats"
+for name in 'cess_fs_operation_seconds_count{op="lookup"}' 'cess_fs_operation_seconds_count{op="rename"}' 'cess_fs_errors_total{op="setxattr"}' \
+    cess_fs_read_bytes_total cess_fs_written_bytes_total cess_fs_inodes 'cess_volume_changes_total{volume="home"}'; do
+    [ "$(metric "$name" "$work/one")" -gt 0 ] || fail "$name is $(metric "$name" "$work/one")"
+done
+for name in 'cess_cache_hits_total{tier="memory"}' 'cess_volume_buffer_bytes{volume="home"}' 'cess_volume_unstored_bytes{volume="home"}' cess_fs_open_files; do
+    [ -n "$(metric "$name" "$work/one")" ] || fail "no $name"
+done
+echo counted > "$m/counted" && sync "$m/counted"
+cat "$stats" > "$work/two"
+more() { echo $(($(metric "$1" "$work/two") - $(metric "$1" "$work/one"))); }
+[ "$(more 'cess_fs_operation_seconds_count{op="create"}')" = 1 ] || fail "one file made, $(more 'cess_fs_operation_seconds_count{op="create"}') counted"
+[ "$(more cess_fs_written_bytes_total)" = 8 ] || fail "8 bytes written, $(more cess_fs_written_bytes_total) counted"
+# What other threads than FUSE's answer, as they do for snapshots, is counted too; a .stats does not count itself.
+cat "$stats" > "$work/one" && [ "$(cat "$m/.snapshots/one/note")" = before ] && cat "$stats" > "$work/two"
+[ "$(more 'cess_fs_operation_seconds_count{op="open"}')" = 2 ] || fail "2 files opened, $(more 'cess_fs_operation_seconds_count{op="open"}') counted"
+python3 - "$stats" << 'P' || fail "an open .stats changes"
+import os, sys
+f = os.open(sys.argv[1], os.O_RDONLY)
+first = os.pread(f, 1 << 20, 0)
+os.listdir(os.path.dirname(sys.argv[1]))
+assert first and os.pread(f, 1 << 20, 0) == first and os.pread(f, 10, len(first)) == b"" and os.pread(f, 10, 5) == first[5:15]
+assert os.lseek(f, 0, os.SEEK_HOLE) == len(first) and os.lseek(f, 3, os.SEEK_DATA) == 3
+P
+cp "$stats" "$work/copied" && [ "$(grep -c '^#' "$work/copied")" = "$(grep -c '^#' "$work/one")" ] || fail "cp .stats"
+for change in "rm -f $stats" "mv $stats $m/other" "mv -T $m/counted $stats" "ln $m/counted $stats" "chmod 644 $stats" "sh -c 'echo > $stats'" "mkdir $stats"; do
+    ! eval "$change" 2> /dev/null || fail "allowed: $change"
+done
+if [ "$(id -u)" = 0 ]; then ! setpriv --reuid 4242 --clear-groups cat "$stats" 2> /dev/null || fail "anybody reads .stats"; fi
+cess volume create counted --type fs > /dev/null
+port=$(free_port)
+mount_volume counted "$work/counted" -o "metrics=127.0.0.1:$port,nostats"
+[ ! -e "$work/counted/.stats" ] && echo mine > "$work/counted/.stats" || fail "nostats reserves the name"
+curl -sf "http://127.0.0.1:$port/metrics" > "$work/scraped" && [ "$(metric 'cess_fs_operation_seconds_count{op="create"}' "$work/scraped")" = 1 ] || fail "curl /metrics"
+[ "$(curl -s "http://127.0.0.1:$port/healthz")" = ok ] || fail "/healthz"
+mkdir -p "$work/busy" && cess volume create other --type fs > /dev/null && expect 1 'metrics endpoint' cessfs other "$work/busy" -o "metrics=127.0.0.1:$port"
+umount.fuse.cessfs "$work/counted"
+! curl -s "http://127.0.0.1:$port/metrics" > /dev/null || fail "metrics of what is unmounted"
+mount_volume counted "$work/counted"
+[ "$(cat "$work/counted/.stats")" = mine ] || fail "an own .stats is hidden"
+umount.fuse.cessfs "$work/counted"
 
 say "a full volume"
 cess volume create small --type fs --size 16M > /dev/null

@@ -9,7 +9,7 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/cess-test-XXXXXX")
 export HOME=$work/home CESS_CONF=$work/net/client.toml
 unset XDG_DATA_HOME
 mkdir -p "$HOME"
-mounts=() loops=() pids=()
+mounts=() loops=() pids=() process_groups=()
 test_name=$(basename "$0")
 
 say() { printf '%s  %s: %s\n' "$(date +%H:%M:%S)" "$test_name" "$*"; }
@@ -30,6 +30,8 @@ end_pid() {
     return 1
 }
 
+daemons() { pgrep -f "^[^ ]*cessfs .*$work"; }
+
 finish() {
     local status=$? i
     set +e
@@ -39,12 +41,16 @@ finish() {
         say "logs of the failed test:" >&2
         tail -n 15 "$work"/net/log/*.log "$work"/*.log >&2 2> /dev/null
     fi
+    # First: whoever waits for a mount would keep it, and start more.
+    for i in ${process_groups[0]+"${process_groups[@]}"}; do kill -KILL -- "-$i" 2> /dev/null; done
     for ((i = ${#mounts[@]} - 1; i >= 0; i--)); do umount -l "${mounts[i]}" 2> /dev/null || fusermount3 -uz "${mounts[i]}" 2> /dev/null; done
     for i in ${loops[0]+"${loops[@]}"}; do losetup -d "$i" 2> /dev/null; done
     for i in ${pids[0]+"${pids[@]}"}; do end_pid "$i" KILL; done
+    # A mount's process outlives a lazy unmount until all files there are closed, by this shell, too, and it has stored
+    # everything, for which it needs the network.
+    for i in $(seq 50); do daemons > /dev/null || break; sleep 0.1; done
+    for i in $(daemons); do end_pid "$i" KILL; done
     [ -f "$work/net/network.toml" ] && cess dev down --dir "$work/net" > /dev/null
-    # A mount's process outlives a lazy unmount until it has stored everything.
-    for i in $(seq 50); do pgrep -f "^[^ ]*cessfs .*$work" > /dev/null || break; sleep 0.1; done
     if [ -n "${CESS_KEEP-}" ]; then say "kept: $work"; else rm -rf "$work"; fi
     exit $status
 }

@@ -1,5 +1,7 @@
 #include "fs_random.hpp"
 
+#include "fs_sound.hpp"
+
 #include <algorithm>
 #include <set>
 #include <stdexcept>
@@ -29,7 +31,8 @@ private:
     template <class T>
     void same(const answer<T>& got, int wanted) {
         const int number = got ? 0 : got.error().number;
-        m_refused = m_armed && number == ENOSPC;
+        // How many bytes a file takes is not the model's to say.
+        m_refused = (m_armed && number == ENOSPC) || (m_how.quotas && number == EDQUOT && wanted == 0 && !m_counts_files);
         if (m_refused) return;
         expect(number == wanted, "errno " + std::to_string(number) + " instead of " + std::to_string(wanted));
     }
@@ -43,6 +46,8 @@ private:
     void operate_on_names(fs_model& next, std::uint64_t kind);
     void operate_on_file(fs_model& next, std::uint64_t kind);
     void operate_on_attributes(fs_model& next, std::uint64_t kind);
+    void operate_on_quotas(fs_model& next);
+    void count_quotas();
     int any_directory();
     int any_file();
     inode_number number_of(int node);
@@ -66,18 +71,20 @@ private:
     std::map<int, std::uint64_t> m_seen;  // of one comparison: node → inode
     int m_step = 0;
     std::string m_doing = "opening";
-    bool m_armed = false, m_refused = false;
+    bool m_armed = false, m_refused = false, m_counts_files = false;
 };
 
 void runner::open() {
     settings how;
     how.inode_cache = 64;  // so that inodes come and go
     how.name_cache = 1;
-    how.access_times = below(2) == 0;
+    how.atime = below(2) == 0 ? access_times::relative : access_times::never;
+    how.count_quotas = false;
     auto opened = filesystem::open(m_world.volume(), &m_world.volume(), how);
     if (!opened) differ("open: " + opened.error().message());
     m_fs = std::move(*opened);
     m_references.clear();
+    count_quotas();
     if (!m_world.volume().sync()) differ("sync");
     m_history.assign(1, {m_world.volume().applied().value, m_model});
 }
@@ -129,11 +136,12 @@ void runner::operate_on_names(fs_model& next, std::uint64_t kind) {
         new_inode what;
         const std::string target = kind == 2 ? data().substr(0, 100) : "";
         what.mode = modes[kind];
+        what.umask = static_cast<std::uint32_t>(below(2) * 0027);
         what.target = target;
         m_doing = "make " + a;
         const auto made = m_fs->creation.make(ino, a, what);
         if (made) ++m_references[made->ino.value];
-        same(made, next.make(directory, a, modes[kind], target));
+        same(made, next.make(directory, a, modes[kind], what.umask, target));
     } else if (kind == 4) {
         m_doing = "unlink " + a;
         same(m_fs->removal.unlink(ino, a), next.unlink(directory, a));
@@ -206,7 +214,7 @@ void runner::operate_on_attributes(fs_model& next, std::uint64_t kind) {
         attribute_change to;
         to.mode = static_cast<std::uint32_t>(below(010000));
         m_doing = "chmod";
-        wanted.mode = (wanted.mode & S_IFMT) | *to.mode;
+        next.chmod(node, *to.mode);
         same(m_fs->attributes.set(ino, to), 0);
     } else if (kind == 1) {
         attribute_change to;
@@ -228,6 +236,16 @@ void runner::operate_on_attributes(fs_model& next, std::uint64_t kind) {
         if (number == 0) wanted.xattrs[key] = value;
         m_doing = "set " + key;
         same(m_fs->xattrs.set(ino, key, as_view(value), how), number);
+    } else if (kind == 3) {
+        const auto& key = below(2) == 0 ? model_acl : model_default_acl;
+        const auto digit = [this] { return static_cast<unsigned>(below(8)); };
+        const auto value = model_acl_value({digit(), digit(), digit(), digit(), digit()});
+        m_doing = "set " + key;
+        same(m_fs->xattrs.set(ino, key, as_view(value), xattr_mode::any), next.set_acl(node, key, value));
+    } else if (kind == 4) {
+        const auto& key = below(2) == 0 ? model_acl : model_default_acl;
+        m_doing = "remove " + key;
+        same(m_fs->xattrs.remove(ino, key), next.remove_acl(node, key));
     } else {
         const auto key = "user." + name();
         m_doing = "remove " + key;
@@ -236,11 +254,33 @@ void runner::operate_on_attributes(fs_model& next, std::uint64_t kind) {
     }
 }
 
+void runner::count_quotas() {
+    for (int steps = 0;; ++steps) {
+        const auto more = m_fs->quotas.count();
+        expect(more.has_value() && steps < 10000, "counting for a quota");
+        if (!*more) return;
+    }
+}
+
+void runner::operate_on_quotas(fs_model& next) {
+    const int directory = any_directory();
+    const auto ino = number_of(directory);
+    quota_limits to;
+    if (below(4) != 0) to.bytes = 1 + below(60000);
+    if (below(2) == 0) to.files = 1 + below(20);
+    m_doing = "set a quota";
+    same(m_fs->quotas.set(ino, to), next.set_quota(directory, to.bytes, to.files));
+    m_world.allow_changes();
+    count_quotas();
+}
+
 void runner::operate(fs_model& next) {
-    const auto kind = below(20);
-    if (kind < 10) operate_on_names(next, below(9));
+    const auto kind = below(m_how.quotas ? 21 : 20);
+    m_counts_files = kind < 10;
+    if (kind == 20) operate_on_quotas(next);
+    else if (kind < 10) operate_on_names(next, below(9));
     else if (kind < 16) operate_on_file(next, below(6));
-    else operate_on_attributes(next, below(4));
+    else operate_on_attributes(next, below(6));
 }
 
 void runner::step() {
@@ -251,7 +291,8 @@ void runner::step() {
     if (!m_refused) m_model = std::move(next);
     m_world.allow_changes();
     m_armed = false;
-    if (below(3) == 0) forget_all();
+    // What is unlinked and open still counts: the model knows nothing of it.
+    if (m_how.quotas || below(3) == 0) forget_all();
     m_history.push_back({m_world.volume().applied().value, m_model});
     if (below(40) == 0) {
         m_doing = "sync";
@@ -336,7 +377,15 @@ void runner::compare_node(const fs_model& model, int node, const attributes& got
         const auto target = m_fs->lookups.read_link(got.ino);
         expect(target && *target == wanted.content, "target");
     }
-    if (wanted.is_directory()) compare_directory(model, node, got.ino);
+    if (!wanted.is_directory()) return;
+    compare_directory(model, node, got.ino);
+    const auto* quota = model.quota_of(node);
+    const auto found = m_fs->quotas.get(got.ino);
+    expect(found && found->has_value() == (quota != nullptr), "which directories have a quota");
+    if (!quota) return;
+    expect((*found)->limits.bytes == quota->bytes_max && (*found)->limits.files == quota->files_max && !(*found)->counting, "a quota");
+    const auto files = model.files_of(wanted.project);
+    expect((*found)->files == files, "files " + std::to_string((*found)->files) + " instead of " + std::to_string(files));
 }
 
 // Nothing is left of what is gone. (Orphans that the kernel has not forgotten are.)
@@ -354,6 +403,7 @@ void runner::compare(const fs_model& model) {
     expect(root.has_value(), "the root");
     compare_node(model, 0, *root);
     compare_keys(model.nodes().size());
+    require_sound(m_world.volume());
 }
 
 void runner::run() {

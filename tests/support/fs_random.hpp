@@ -27,6 +27,7 @@ struct random_run {
     int operations = 2000;
     int crashes = 10;
     bool refuse = true;
+    bool quotas = false;  // some directories get one, and lose it
 };
 // Throws std::runtime_error with the seed and what differed.
 void run_randomly(fs_world& world, const random_run& how);

@@ -51,6 +51,7 @@ TEST_CASE("random operations and crashes over the real engine leave what POSIX s
         how.operations = 1200;
         how.crashes = 10;
         how.refuse = false;
+        how.quotas = seed % 2 == 0;
         CHECK_NOTHROW(testing::run_randomly(world, how));
     }
 }

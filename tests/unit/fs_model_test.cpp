@@ -35,3 +35,16 @@ TEST_CASE("random operations, refused changes and crashes leave what POSIX says"
         CHECK_NOTHROW(testing::run_randomly(world, how));
     }
 }
+
+TEST_CASE("quotas come and go under random operations, refusals and crashes, and count what is there") {
+    for (std::uint64_t seed = 21; seed <= 32; ++seed) {
+        INFO("seed " << seed);
+        memory_world world;
+        testing::random_run how;
+        how.seed = seed;
+        how.operations = 1500;
+        how.crashes = 12;
+        how.quotas = true;
+        CHECK_NOTHROW(testing::run_randomly(world, how));
+    }
+}

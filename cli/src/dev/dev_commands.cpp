@@ -25,10 +25,10 @@ result<std::string> directory_of(const arguments& a) {
 
 result<dev::wishes> wishes_of(const arguments& a, const CLI::App& command) {
     if (a.cache != 0) return error(errc::invalid, "--cache: cache miners are not built yet");
-    if (a.consensus != 1) return error(errc::invalid, "--consensus: one consensus node; committees are not built yet");
     dev::wishes out;
     out.separate = a.separate;
     if (command.count("--storage") != 0) out.storage = a.storage;
+    if (command.count("--consensus") != 0) out.consensus = a.consensus;
     if (!a.geometry.empty()) out.geometry = a.geometry;
     if (!a.capacity.empty()) {
         TRY(out.capacity, parse_size(a.capacity));
@@ -37,8 +37,10 @@ result<dev::wishes> wishes_of(const arguments& a, const CLI::App& command) {
 }
 
 std::string describe(const dev::network& n) {
-    return "1 consensus node and " + std::to_string(n.chosen().storage) + " storage miners (" + n.chosen().geometry + ", " +
-           format_size(n.chosen().capacity) + " each)" + (n.chosen().separate ? ", one process a node" : ", in one process");
+    const auto& chosen = n.chosen();
+    const auto consensus = chosen.consensus == 1 ? "1 consensus node" : "a committee of " + std::to_string(chosen.consensus);
+    return consensus + " and " + std::to_string(chosen.storage) + " storage miners (" + chosen.geometry + ", " + format_size(chosen.capacity) + " each)" +
+           (chosen.separate ? ", one process a node" : ", in one process");
 }
 
 result<void> say_what_next(const dev::network& n) {
@@ -117,6 +119,7 @@ result<int> status(context& c, const arguments& a) {
     }
     print(network.directory() + ": " + describe(network));
     for (const auto& s : states) print("process " + s.name + ": pid " + std::to_string(s.pid));
+    print_committee(health);
     if (states.empty()) print("stopped; cess dev up resumes it");
     else if (!health.chain) print("consensus: down (" + one_line(health.chain_problem) + ")");
     for (const auto& m : health.miners)
@@ -135,7 +138,7 @@ void add_dev_commands(CLI::App& app, context& c) {
     auto* up_command = dev->add_subcommand("up", "Start or resume the network; returns when it is healthy");
     up_command->add_option("--dir", a->directory, "Where everything is kept; default: ~/.local/share/cess, for root /var/lib/cess")->option_text("DIR");
     up_command->add_option("--storage", a->storage, "Storage miners; default 4")->option_text("N");
-    up_command->add_option("--consensus", a->consensus, "Consensus nodes; one")->option_text("N");
+    up_command->add_option("--consensus", a->consensus, "Consensus nodes: 1, or a committee of 4 to 16; default 1")->option_text("N");
     up_command->add_option("--cache", a->cache, "")->group("");
     up_command->add_option("--ec", a->geometry, "Default data and parity fragments; default 2+1")->option_text("K+M");
     up_command->add_option("--capacity", a->capacity, "Bytes a miner offers; default: of four fifths of the free space")->option_text("SIZE");

@@ -47,6 +47,8 @@ result<void> check_alive(const network& of, const std::vector<network::process>&
 
 // Empty if all is well.
 std::string missing(const network& of, const network_health& health) {
+    for (const auto& v : health.validators)
+        if (!v.height) return "the consensus node at " + v.address + " does not answer (" + v.problem + ")";
     if (!health.chain) return "the consensus node does not answer (" + health.chain_problem + ")";
     for (const auto& n : of.nodes()) {
         if (n.role != "storage") continue;

@@ -4,6 +4,7 @@
 #include "ports.hpp"
 #include "process.hpp"
 
+#include <chain/consensus/cks_coin.hpp>
 #include <core/config/config.hpp>
 #include <core/keys/key_file.hpp>
 #include <node/roles/config.hpp>
@@ -19,12 +20,14 @@ namespace cess::cli::dev {
 namespace {
 
 constexpr std::uint64_t storage_max = 64;
+constexpr std::uint64_t consensus_min = 4, consensus_max = 16;  // of a committee
 constexpr std::uint64_t capacity_min = 64 * MiB;
 constexpr std::string_view note = "# Written by `cess dev up`.\n";
 
 config::schema describe(choices& c) {
     config::schema s;
     s.number("storage", c.storage, 1, storage_max, "storage miners");
+    s.number("consensus", c.consensus, 1, consensus_max, "consensus nodes");
     s.text("geometry", c.geometry, "data+parity fragments of segments, where a volume does not say otherwise");
     s.size("capacity", c.capacity, 0, ledger::limits::offer_max, "bytes offered by a miner");
     return s;
@@ -82,7 +85,8 @@ result<network> network::open(const std::string& directory) {
     if (!os::posix_file_system().exists(out.path("network.toml")))
         return error(errc::not_found, "no development network in " + out.m_directory + "; make one with cess dev up");
     CHECK_OK(describe(out.m_chosen).load(out.path("network.toml")));
-    std::vector<std::string> names{"consensus-1"};
+    std::vector<std::string> names;
+    for (std::uint64_t i = 1; i <= out.m_chosen.consensus; ++i) names.push_back("consensus-" + std::to_string(i));
     for (std::uint64_t i = 1; i <= out.m_chosen.storage; ++i) names.push_back("storage-" + std::to_string(i));
     for (const auto& name : names) {
         TRY(const auto there, out.read_node(name));
@@ -111,10 +115,13 @@ result<void> network::choose(const wishes& how) {
     const auto before = m_chosen;
     m_chosen.separate = how.separate;
     if (how.storage) m_chosen.storage = *how.storage;
+    if (how.consensus) m_chosen.consensus = *how.consensus;
     if (how.geometry) m_chosen.geometry = *how.geometry;
     if (how.capacity) m_chosen.capacity = *how.capacity;
     TRY(const auto geometry, parse_geometry(m_chosen.geometry));
     if (m_chosen.storage < 1 || m_chosen.storage > storage_max) return error(errc::invalid, "--storage: expected 1 to 64 miners");
+    if (m_chosen.consensus != 1 && (m_chosen.consensus < consensus_min || m_chosen.consensus > consensus_max))
+        return error(errc::invalid, "--consensus: expected 1, or a committee of 4 to 16");
     const std::size_t needed = geometry.k + geometry.m;
     if (m_chosen.storage < needed)
         return error(errc::invalid, "--ec " + m_chosen.geometry + " needs at least " + std::to_string(needed) + " storage miners, not " +
@@ -128,6 +135,8 @@ result<void> network::choose(const wishes& how) {
     }
     if (m_chosen.geometry != before.geometry)
         return error(errc::invalid, "the network in " + m_directory + " was made with --ec " + before.geometry + "; give a volume its own with cess volume create --ec");
+    if (m_chosen.consensus != before.consensus)
+        return error(errc::invalid, "the network in " + m_directory + " was made with --consensus " + std::to_string(before.consensus) + "; its committee cannot change yet");
     if (m_chosen.storage < before.storage)
         return error(errc::invalid, "the network in " + m_directory + " has " + std::to_string(before.storage) + " storage miners; they cannot be taken away");
     if (m_chosen.capacity != before.capacity && m_chosen.storage == before.storage)
@@ -160,7 +169,7 @@ result<bool> network::read_node(const std::string& name) {
     TRY(const auto with, roles::load(file, roles::overrides()));
     const auto& n = with.nodes.at(0);
     m_genesis = n.genesis;
-    m_validator = n.validators.at(0);
+    m_validators = n.validators;
     for (const auto& address : {n.listen, with.process.metrics}) {
         TRY(const auto port, port_of(address));
         m_ports.insert(port);
@@ -170,25 +179,48 @@ result<bool> network::read_node(const std::string& name) {
 }
 
 result<void> network::write_consensus() {
+    std::uint64_t there = 0;
+    for (std::uint64_t i = 1; i <= m_chosen.consensus; ++i) {
+        TRY(const auto found, read_node("consensus-" + std::to_string(i)));
+        there += found ? 1 : 0;
+    }
+    if (there == m_chosen.consensus) return {};
+    if (there != 0 && !m_new) return error(errc::not_found, "node.toml of a consensus node in " + path("nodes") + " is gone; the others' tell what was in it");
+    m_nodes.clear();  // of an attempt that did not end
+    return make_committee();
+}
+
+// Keys, the coin's shares and addresses of all first: they make the genesis, which each node's file has.
+result<void> network::make_committee() {
     auto& disk = os::posix_file_system();
-    TRY(const auto there, read_node("consensus-1"));
-    if (there) return {};
-    const auto directory = path("nodes/consensus-1");
-    CHECK_OK(disk.make_directories(directory));
     system_random random;
-    TRY(const auto validator, keys::read_or_make(disk, directory + "/node.key", keys::node_kind, random));
+    const auto members = m_chosen.consensus;
+    const auto folder = [&](std::uint64_t i) { return path("nodes/consensus-" + std::to_string(i + 1)); };
     ledger::genesis origin;
     origin.name = "development";
-    origin.first.members.push_back(validator.pub());
     TRY(origin.default_geometry, parse_geometry(m_chosen.geometry));
     const auto now = std::chrono::system_clock::now().time_since_epoch();
     origin.created_unix = static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::seconds>(now).count());
+    std::vector<std::string> addresses;
+    m_validators.clear();
+    for (std::uint64_t i = 0; i < members; ++i) {
+        CHECK_OK(disk.make_directories(folder(i)));
+        TRY(const auto key, keys::read_or_make(disk, folder(i) + "/node.key", keys::node_kind, random));
+        origin.first.members.push_back(key.pub());
+        net::peer who;
+        who.id = crypto::id_of<node_id>(key.pub());
+        TRY(who.address, take_port(first_port(m_directory), m_ports));
+        m_validators.push_back(roles::format_peer(who));
+        addresses.push_back(who.address);
+    }
+    if (members > 1) {
+        const auto dealt = consensus::deal_coin(random, members, origin.first.faulty_max() + 1);
+        origin.coin = dealt.verification;
+        for (std::uint64_t i = 0; i < members; ++i) CHECK_OK(keys::write(disk, folder(i) + "/coin.key", keys::coin_kind, dealt.secrets[i]));
+    }
     m_genesis = to_hex(wire::encode(origin));
-    net::peer who;
-    who.id = crypto::id_of<node_id>(validator.pub());
-    TRY(who.address, take_port(first_port(m_directory), m_ports));
-    m_validator = roles::format_peer(who);
-    return write_node("consensus-1", "consensus", who.address);
+    for (std::uint64_t i = 0; i < members; ++i) CHECK_OK(write_node("consensus-" + std::to_string(i + 1), "consensus", addresses[i]));
+    return {};
 }
 
 result<void> network::write_storage(std::uint64_t index) {
@@ -205,7 +237,7 @@ result<void> network::write_node(const std::string& name, const std::string& rol
     TRY(place.metrics, take_port(first_port(m_directory), m_ports));
     CHECK_OK(os::posix_file_system().make_directories(place.directory));
     auto genesis = m_genesis;
-    std::vector<std::string> validators{m_validator};
+    auto validators = m_validators;
     auto capacity = m_chosen.capacity;
     config::schema s;
     s.text("role", place.role, "");
@@ -228,7 +260,7 @@ result<void> network::write_client() {
     auto directory = path("client");
     auto account = path("account.key");
     auto genesis = m_genesis;
-    std::vector<std::string> validators{m_validator};
+    auto validators = m_validators;
     config::schema s;
     s.text("directory", directory, "working state of open volumes");
     s.text("account", account, "the account's key; back it up with cess account export");

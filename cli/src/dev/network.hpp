@@ -2,7 +2,7 @@
 //
 //   D/network.toml            what was chosen: miners, geometry, capacity
 //   D/account.key             the account's key; D/client.toml names it
-//   D/nodes/ROLE-N/           node.toml, node.key, data/
+//   D/nodes/ROLE-N/           node.toml, node.key, data/; of a committee's member coin.key as well
 //   D/process.toml            the nodes that one process hosts (without --separate)
 //   D/run/NAME.pid, D/log/NAME.log, D/client/ (working state of open volumes)
 //
@@ -22,6 +22,7 @@ namespace cess::cli::dev {
 
 struct choices {
     std::uint64_t storage = 4;
+    std::uint64_t consensus = 1;
     std::string geometry = "2+1";
     std::uint64_t capacity = 0;  // a miner's; chosen from the free space of the disk when the network is made
     bool separate = false;
@@ -30,6 +31,7 @@ struct choices {
 // What the command line asked for; what is not given stays what it was, or takes its default.
 struct wishes {
     std::optional<std::uint64_t> storage;
+    std::optional<std::uint64_t> consensus;
     std::optional<std::string> geometry;
     std::optional<std::uint64_t> capacity;
     bool separate = false;
@@ -74,6 +76,7 @@ private:
     result<void> choose(const wishes& how);
     result<void> write_all();
     result<void> write_consensus();
+    result<void> make_committee();
     result<void> write_storage(std::uint64_t index);
     result<void> write_node(const std::string& name, const std::string& role, const std::string& listen);
     result<void> write_client();
@@ -85,7 +88,7 @@ private:
     choices m_chosen;
     std::vector<node_place> m_nodes;
     std::string m_genesis;    // encoded, in hexadecimal
-    std::string m_validator;  // "ID@host:port"
+    std::vector<std::string> m_validators;  // "ID@host:port"
     std::set<std::uint16_t> m_ports;  // of its nodes
     bool m_new = false;
 };

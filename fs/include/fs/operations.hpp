@@ -27,7 +27,8 @@ public:
     void forget(inode_number ino, std::uint64_t references) noexcept;
     [[nodiscard]] answer<attributes> get_attributes(inode_number ino);
     [[nodiscard]] answer<std::string> read_link(inode_number ino);
-    [[nodiscard]] answer<space> free_space();
+    // What statfs(2) tells of a place: within a quota, the quota.
+    [[nodiscard]] answer<space> free_space(inode_number ino);
 
 private:
     context& m_in;
@@ -44,7 +45,8 @@ private:
 
 // What a new inode is to be.
 struct new_inode {
-    std::uint32_t mode = 0;     // type and permissions, the umask applied
+    std::uint32_t mode = 0;     // type and permissions as wanted
+    std::uint32_t umask = 0;    // takes away of them, unless the directory has a default ACL, which then decides
     std::uint64_t rdev = 0;
     caller by;
     std::string_view target;    // of a symbolic link
@@ -96,11 +98,13 @@ private:
     context& m_in;
 };
 
-// A file somebody has open. Thread-safe; the kernel says when it ends.
+// A file somebody has open. Thread-safe; the kernel says when it ends. What is neither in the volume nor in held_file is lost
+// when another process takes the mount over.
 struct open_file {
     std::shared_ptr<inode> node;
     bool writes = false;
-    std::atomic<bool> told{false};  // of changes that were lost; once
+    bool reads = false;
+    bool keeps_access_time = false;  // O_NOATIME
 };
 
 struct allocation {
@@ -116,11 +120,8 @@ public:
     [[nodiscard]] answer<std::size_t> read(open_file& file, std::uint64_t offset, byte_span out);
     // `clear_suid`: whoever writes is not privileged, and did not go through the page cache.
     [[nodiscard]] answer<void> write(open_file& file, std::uint64_t offset, byte_view data, bool clear_suid);
-    // Whether a writer may go on filling the kernel's cache: ENOSPC while what was refused last still does not fit.
+    // Whether a writer may go on filling the kernel's cache: ENOSPC or EDQUOT while what was refused last still does not fit.
     [[nodiscard]] answer<void> check_room(open_file& file);
-    // close(2): EIO once when changes of this file were lost.
-    [[nodiscard]] answer<void> flush(open_file& file);
-    [[nodiscard]] answer<void> sync(inode_number ino);
     [[nodiscard]] answer<void> allocate(open_file& file, std::uint64_t offset, std::uint64_t length, allocation how);
     // SEEK_DATA (`data`) or SEEK_HOLE.
     [[nodiscard]] answer<std::uint64_t> seek(open_file& file, std::uint64_t offset, bool data);
@@ -133,14 +134,67 @@ private:
     context& m_in;
 };
 
+struct listed_quota {
+    project_id project;
+    quota what;
+    std::string directory;  // its path from the root: "/", "/a/b"; of a very long one, the end
+};
+
+// Quotas of directories: what a tree may use. Everything below such a directory belongs to its project; no quota lies
+// within another's tree. An inode with names in several trees is counted in one of them.
+class quotas {
+public:
+    explicit quotas(context& in) : m_in(in) {}
+    // Of the directory itself; empty: it has none.
+    [[nodiscard]] answer<std::optional<quota>> get(inode_number directory);
+    // Begins a quota, changes its limits, or ends it (no limit). What is in the tree already is counted in the background;
+    // until then it does not weigh. EBUSY within or above another quota's tree, ENOSPC when there are too many.
+    [[nodiscard]] answer<void> set(inode_number directory, quota_limits to);
+    // The same with what `edit` makes of the limits as they are.
+    [[nodiscard]] answer<void> edit(inode_number directory, const std::function<answer<void>(quota_limits&)>& edit);
+    // The first past `after`; empty: there is none.
+    [[nodiscard]] answer<std::optional<listed_quota>> next(project_id after);
+    // One bounded step of counting, for who does it himself (settings::count_quotas); false: nothing is left to do.
+    [[nodiscard]] answer<bool> count();
+
+private:
+    context& m_in;
+};
+
+// What loses its last name goes there instead, while the volume has a trash: an ordinary entry of a directory for each hour,
+// which may be listed, renamed out and removed. What was there for the days that it keeps things is removed in the background.
+class trash {
+public:
+    explicit trash(context& in) : m_in(in) {}
+    [[nodiscard]] bool exists() const noexcept;
+    [[nodiscard]] std::uint32_t days() const noexcept;  // 0: what is deleted goes at once, and what is there too
+    // EEXIST if the root has an entry of the trash's name.
+    [[nodiscard]] answer<void> set_days(std::uint32_t days);
+    // Whether a directory is of the trash, where nothing is made.
+    [[nodiscard]] answer<bool> holds(inode_number directory) const;
+    // One bounded step, for who does it himself (settings::expire_trash); false: nothing more is due.
+    [[nodiscard]] answer<bool> expire();
+
+private:
+    context& m_in;
+};
+
+// The days, in decimal, of the root; not listed.
+inline constexpr std::string_view trash_attribute = "cess.trash.days";
+
+inline constexpr std::string_view quota_attribute_prefix = "cess.quota.";
+
 enum class xattr_mode { any, create, replace };
 
+// Quotas too are reached through extended attributes, "cess.quota." and max_bytes, max_files (decimal; 0: no limit),
+// bytes, files, state (read only), or after.N: the first quota past number N. They are not listed.
 class xattrs {
 public:
     explicit xattrs(context& in) : m_in(in) {}
     [[nodiscard]] answer<bytes> get(inode_number ino, std::string_view name);
     [[nodiscard]] answer<std::string> list(inode_number ino);  // names, each ended by a NUL
-    [[nodiscard]] answer<void> set(inode_number ino, std::string_view name, byte_view value, xattr_mode how);
+    // ACLs take any mode. `clear_setgid`: whoever sets an access ACL is neither privileged nor in the file's group.
+    [[nodiscard]] answer<void> set(inode_number ino, std::string_view name, byte_view value, xattr_mode how, bool clear_setgid = false);
     [[nodiscard]] answer<void> remove(inode_number ino, std::string_view name);
 
 private:

@@ -1,5 +1,5 @@
 // Callbacks on open files and their bytes.
-#include "face.hpp"
+#include "aside.hpp"
 
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -13,18 +13,25 @@ bool writes(const fuse_file_info* fi) { return (fi->flags & O_ACCMODE) != O_RDON
 // Root keeps setuid on what it writes, as CAP_FSETID allows.
 bool unprivileged(fuse_req_t req) { return fuse_req_ctx(req)->uid != 0; }
 
-// Hands the file to the kernel until it releases it.
-void lend(fuse_file_info* fi, std::unique_ptr<open_file> file) {
-    fi->fh = reinterpret_cast<std::uint64_t>(file.release());
-    fi->keep_cache = 1;
+// Hands the file to the kernel until it releases it; closes it where too many are open.
+answer<void> lend(face& in, fuse_file_info* fi, std::unique_ptr<mounted_file> file) {
+    if (auto* const opened = file->file.get()) {
+        opened->reads = (fi->flags & O_ACCMODE) != O_WRONLY;
+        opened->keeps_access_time = fi->flags & O_NOATIME;
+        fi->keep_cache = 1;
+    } else {
+        fi->direct_io = 1;  // .stats: another text each time, and no size that the kernel knows
+    }
+    FS_TRY(fi->fh, in.open_files.add(file));
+    return {};
 }
-void take_back(face& in, const fuse_file_info* fi) noexcept { in.files.files.release(std::unique_ptr<open_file>(&file_of(fi))); }
+void take_back(face& in, const fuse_file_info* fi) noexcept { in.open_files.take(fi->fh).reset(); }
 
 void on_open(fuse_req_t req, fuse_ino_t ino, fuse_file_info* fi) {
     guarded(req, [&](face& in) {
-        auto file = in.files.files.open(inode_number{ino}, writes(fi), fi->flags & O_TRUNC, unprivileged(req));
+        auto file = in.tree.open(inode_number{ino}, writes(fi), fi->flags & O_TRUNC, unprivileged(req));
         if (!file) return void(fuse_reply_err(req, file.error().number));
-        lend(fi, std::move(*file));
+        if (const auto lent = lend(in, fi, std::move(*file)); !lent) return void(fuse_reply_err(req, lent.error().number));
         if (fuse_reply_open(req, fi) != 0) take_back(in, fi);
     });
 }
@@ -34,26 +41,28 @@ void on_create(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode,
         new_inode what;
         what.mode = S_IFREG | (mode & 07777);
         what.by = {fuse_req_ctx(req)->uid, fuse_req_ctx(req)->gid};
-        auto made = in.files.creation.make(inode_number{parent}, name, what);
+        what.umask = fuse_req_ctx(req)->umask;
+        auto made = in.tree.make(inode_number{parent}, name, what);
         bool truncate = false;
         if (!made && made.error().number == EEXIST && !(fi->flags & O_EXCL)) {  // somebody was faster: then open it
-            const auto found = in.files.lookups.lookup(inode_number{parent}, name);
+            const auto found = in.tree.lookup(inode_number{parent}, name);
             if (!found) return void(fuse_reply_err(req, found.error().number));
             if (!*found) return void(fuse_reply_err(req, ESTALE));
             made = **found;
             truncate = fi->flags & O_TRUNC;
         }
         if (!made) return void(fuse_reply_err(req, made.error().number));
-        auto file = in.files.files.open(made->ino, writes(fi), truncate, unprivileged(req));
-        if (!file) {
-            in.files.lookups.forget(made->ino, 1);
-            return void(fuse_reply_err(req, file.error().number));
+        auto file = in.tree.open(made->ino, writes(fi), truncate, unprivileged(req));
+        if (file) made->full = !in.tree.check_room(**file);
+        const auto lent = file ? lend(in, fi, std::move(*file)) : answer<void>(file.error());
+        if (!lent) {
+            in.tree.forget(made->ino, 1);
+            return void(fuse_reply_err(req, lent.error().number));
         }
-        lend(fi, std::move(*file));
         const auto entry = to_entry(in, *made);
         if (fuse_reply_create(req, &entry, fi) == 0) return;
         take_back(in, fi);
-        in.files.lookups.forget(made->ino, 1);
+        in.tree.forget(made->ino, 1);
     });
 }
 
@@ -72,28 +81,28 @@ byte_span read_buffer(std::size_t size) {
 void on_read(fuse_req_t req, fuse_ino_t, std::size_t size, off_t offset, fuse_file_info* fi) {
     guarded(req, [&](face& in) {
         const auto out = read_buffer(size);
-        const auto n = in.files.files.read(file_of(fi), static_cast<std::uint64_t>(offset), out);
+        const auto n = in.tree.read(file_of(in, fi), static_cast<std::uint64_t>(offset), out);
         if (!n) return void(fuse_reply_err(req, n.error().number));
         fuse_reply_buf(req, reinterpret_cast<const char*>(out.data()), *n);
     });
 }
 
+// What the kernel is told of dirty pages it hears of again from close(2), which makes EIO of all but ENOSPC: a full quota is
+// no broken disk.
+int refused_page(int number) { return number == EDQUOT ? ENOSPC : number; }
+
 void on_write(fuse_req_t req, fuse_ino_t, const char* data, std::size_t size, off_t offset, fuse_file_info* fi) {
     guarded(req, [&](face& in) {
         // What comes from the page cache was written earlier, perhaps by others: the kernel cleared for it already.
         const bool clear_suid = !fi->writepage && unprivileged(req);
-        const auto done = in.files.files.write(file_of(fi), static_cast<std::uint64_t>(offset), as_view({data, size}), clear_suid);
+        const auto done = in.tree.write(file_of(in, fi), static_cast<std::uint64_t>(offset), as_view({data, size}), clear_suid);
         if (done) fuse_reply_write(req, size);
-        else fuse_reply_err(req, done.error().number);
+        else fuse_reply_err(req, fi->writepage ? refused_page(done.error().number) : done.error().number);
     });
 }
 
-void on_flush(fuse_req_t req, fuse_ino_t, fuse_file_info* fi) {
-    guarded(req, [&](face& in) { reply_done(req, in.files.files.flush(file_of(fi))); });
-}
-
 void on_fsync(fuse_req_t req, fuse_ino_t ino, int, fuse_file_info*) {
-    guarded(req, [&](face& in) { reply_done(req, in.files.files.sync(inode_number{ino})); });
+    guarded(req, [&](face& in) { reply_done(req, in.tree.sync(inode_number{ino})); });
 }
 
 void on_fallocate(fuse_req_t req, fuse_ino_t, int mode, off_t offset, off_t length, fuse_file_info* fi) {
@@ -104,17 +113,23 @@ void on_fallocate(fuse_req_t req, fuse_ino_t, int mode, off_t offset, off_t leng
         how.keep_size = mode & FALLOC_FL_KEEP_SIZE;
         how.punch_hole = mode & FALLOC_FL_PUNCH_HOLE;
         how.zero_range = mode & FALLOC_FL_ZERO_RANGE;
-        reply_done(req, in.files.files.allocate(file_of(fi), static_cast<std::uint64_t>(offset), static_cast<std::uint64_t>(length), how));
+        reply_done(req, in.tree.allocate(file_of(in, fi), static_cast<std::uint64_t>(offset), static_cast<std::uint64_t>(length), how));
     });
+}
+
+// The kernel releases the file only after the answer.
+void seek(fuse_req_t req, face& in, mounted_file& file, std::uint64_t offset, bool data) {
+    const auto at = in.tree.seek(file, offset, data);
+    if (done_later(req, at, [req, &file, offset, data](face& later) { seek(req, later, file, offset, data); })) return;
+    if (at) fuse_reply_lseek(req, static_cast<off_t>(*at));
+    else fuse_reply_err(req, at.error().number);
 }
 
 void on_lseek(fuse_req_t req, fuse_ino_t, off_t offset, int whence, fuse_file_info* fi) {
     guarded(req, [&](face& in) {
         if (whence != SEEK_DATA && whence != SEEK_HOLE) return void(fuse_reply_err(req, EINVAL));
         if (offset < 0) return void(fuse_reply_err(req, ENXIO));
-        const auto at = in.files.files.seek(file_of(fi), static_cast<std::uint64_t>(offset), whence == SEEK_DATA);
-        if (at) fuse_reply_lseek(req, static_cast<off_t>(*at));
-        else fuse_reply_err(req, at.error().number);
+        seek(req, in, file_of(in, fi), static_cast<std::uint64_t>(offset), whence == SEEK_DATA);
     });
 }
 
@@ -124,7 +139,7 @@ void on_copy_file_range(fuse_req_t req, fuse_ino_t, off_t from_offset, fuse_file
         if (flags != 0 || from_offset < 0 || to_offset < 0) return void(fuse_reply_err(req, EINVAL));
         // The answer's count has 32 bits on the wire; the caller asks again for the rest.
         const auto most = std::min<std::uint64_t>(length, 1 * GiB);
-        const auto n = in.files.files.copy(file_of(from), static_cast<std::uint64_t>(from_offset), file_of(to), static_cast<std::uint64_t>(to_offset), most);
+        const auto n = in.tree.copy(file_of(in, from), static_cast<std::uint64_t>(from_offset), file_of(in, to), static_cast<std::uint64_t>(to_offset), most);
         if (n) fuse_reply_write(req, *n);
         else fuse_reply_err(req, n.error().number);
     });
@@ -132,17 +147,18 @@ void on_copy_file_range(fuse_req_t req, fuse_ino_t, off_t from_offset, fuse_file
 
 }  // namespace
 
+// No flush: before it would ask us, close(2) waits for the writes of dirty pages and reports what they were refused, and the
+// locks are the kernel's. So the first close learns that we do not answer to it, and none waits for us again.
 void add_file_callbacks(fuse_lowlevel_ops& to) {
-    to.open = on_open;
+    to.open = aside<on_open>;
     to.create = on_create;
     to.release = on_release;
-    to.read = on_read;
+    to.read = aside<on_read>;
     to.write = on_write;
-    to.flush = on_flush;
     to.fsync = on_fsync;
     to.fsyncdir = on_fsync;
     to.fallocate = on_fallocate;
-    to.lseek = on_lseek;
+    to.lseek = aside<on_lseek>;
     to.copy_file_range = on_copy_file_range;
 }
 

@@ -44,17 +44,24 @@ result<std::unique_ptr<run_file>> run_file::create(unsigned device_minor) {
     return file;
 }
 
+std::unique_ptr<run_file> run_file::adopt(descriptor file, unsigned device_minor) {
+    return std::unique_ptr<run_file>(new run_file(file.release(), path_of(device_minor)));
+}
+
+std::string replacement_socket(unsigned device_minor) { return path_of(device_minor) + ".socket"; }
+
 bool run_file::has_its_name() const noexcept {
     struct stat here {}, there {};
     return ::fstat(m_fd, &here) == 0 && ::lstat(m_path.c_str(), &there) == 0 && here.st_dev == there.st_dev && here.st_ino == there.st_ino;
 }
 
 run_file::~run_file() {
-    if (has_its_name()) ::unlink(m_path.c_str());
+    if (!m_handed_over && has_its_name()) ::unlink(m_path.c_str());
     if (!m_ended) ::close(m_fd);
 }
 
 void run_file::ended(const result<void>& how) noexcept try {
+    if (m_handed_over) return;
     m_ended = true;  // the lock stays until the process is gone
     const auto text = how ? std::string("ok") : "failed " + how.error().message();
     if (::pwrite(m_fd, text.data(), text.size(), 0) < 0) return;  // who waits is then told that nobody knows

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <core/base/result.hpp>
+#include <fs/descriptor.hpp>
 
 #include <chrono>
 #include <memory>
@@ -20,13 +21,21 @@ public:
 
     void ended(const result<void>& how) noexcept;  // the process exits next; only that releases the lock
 
+    // A daemon that replaces another gets its file, and with it the lock: who watches does not notice.
+    [[nodiscard]] static std::unique_ptr<run_file> adopt(descriptor file, unsigned device_minor);
+    [[nodiscard]] int descriptor_to_lend() const noexcept { return m_fd; }
+    void handed_over() noexcept { m_handed_over = true; }  // its name is the other's
+
 private:
     run_file(int fd, std::string path) : m_fd(fd), m_path(std::move(path)) {}
     [[nodiscard]] bool has_its_name() const noexcept;
     int m_fd;
     std::string m_path;
-    bool m_ended = false;
+    bool m_ended = false, m_handed_over = false;
 };
+
+// Where the daemon of a mount listens for one that is to replace it. The folder is there once a run file is.
+[[nodiscard]] std::string replacement_socket(unsigned device_minor);
 
 // Held by who waits: opened before the unmount, since the device number is free for others after it.
 class run_file_watch {
