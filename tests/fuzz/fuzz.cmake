@@ -1,4 +1,4 @@
-# Fuzzers are built by clang with -DCESS_FUZZ=ON (preset "fuzz"), all of them by the target `fuzzers`; ctest -L fuzz runs
+# Fuzzers are built by clang with -DCESS_FUZZ=ON (preset "checked"), all of them by the target `fuzzers`; ctest -L fuzz runs
 # each for CESS_FUZZ_SECONDS (an environment variable, default 10), always from the same seed, so that a run that passed
 # passes again; CESS_FUZZ_SEED=0 takes a new one, for longer runs by hand.
 #   cess_fuzz(fuzz/wire_fuzz core_wire)
