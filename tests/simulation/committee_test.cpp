@@ -71,6 +71,7 @@ public:
         chain::validator_dependencies needs{world, m.disk, "/chain/dag", m.state, m.key, config.origin, workers, m.count, chain::validator_limits()};
         needs.limits.log_file_size = 16 * KiB;
         needs.limits.replay_blocks_max = 5;
+        needs.limits.checkpoint_rounds = 40;
         needs.committee.emplace(chain::committee_dependencies{*m.caller, config.validators, m.coin, consensus::pacing()});
         TRY(m.node, chain::make_validator(std::move(needs)));
         network.add(m.id(), *m.node);
@@ -147,6 +148,11 @@ public:
             first = body;
         }
         return first.has_value();
+    }
+    // Of the DAG, at the last start.
+    std::int64_t replayed(std::size_t i) {
+        auto& count = all[i]->count.make_gauge("cess_consensus_replayed_blocks", "Blocks of the committee's DAG that the start read again");
+        return count.value();
     }
     result<bytes> block(std::size_t at, std::uint64_t height) {
         net::request what;
@@ -278,6 +284,28 @@ TEST_CASE("who was away comes past rounds that are larger than an answer") {
     REQUIRE(on.start(3).has_value());
     on.world.run_for(1min);
     CHECK(on.agree());
+}
+
+TEST_CASE("a start reads what came after the newest checkpoint, not all that ever was") {
+    committee_run on(12);
+    on.start_all();
+    on.submit(0, 1min);
+    on.world.run_for(20min);
+    REQUIRE(on.done(0, 1));
+    for (const bool power : {true, false}) {
+        for (std::size_t i = 0; i < members; ++i) on.end(i, power);
+        for (std::size_t i = 0; i < members; ++i) {
+            REQUIRE(on.start(i).has_value());
+            CHECK(on.replayed(i) > 2 * 128 * static_cast<std::int64_t>(members - 1));  // as deep as may still count
+            CHECK(on.replayed(i) < 500 * static_cast<std::int64_t>(members));          // of more than 1,000 rounds
+        }
+        const std::size_t next = power ? 1 : 2;
+        on.submit(next, 1min);
+        on.world.run_for(10s);
+        CHECK(on.done(next, next + 1));
+        CHECK(on.agree());
+        CHECK(on.present(0));
+    }
 }
 
 TEST_CASE("a lone transaction does not wait for a heartbeat") {

@@ -57,6 +57,9 @@ const std::vector<broken_rule>& broken_rules() {
         {"copies that waited enter uncounted", {}, mutant::enter_uncounted, flooded_plan},
         {"what a liar's own blocks need is taken", {}, mutant::any_need_counts, flooded_plan},
         {"a replay proposes again what went out again", {}, mutant::propose_twice, crashing_plan},
+        {"a checkpoint forgets what is in the sequence", {}, mutant::forget_leaders, crashing_plan},
+        {"a checkpoint leaves own payload behind", {}, mutant::leave_payload, crashing_plan},
+        {"a checkpoint counts before the log is synced", [](auto& p) { p.unsynced_checkpoint = true; }, mutant::none, crashing_plan},
         {"payload of own blocks that are forgotten is lost", {}, mutant::forget_payload, lagging_plan},
     };
     return all;

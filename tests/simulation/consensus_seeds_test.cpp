@@ -34,6 +34,7 @@ committee_report run_seeds(std::uint64_t first, std::uint64_t count, committee_p
         sum.skipped += got.skipped;
         sum.undecided += got.undecided;
         sum.crashes += got.crashes;
+        sum.resumed += got.resumed;
         sum.lost_records += got.lost_records;
         sum.forks += got.forks;
         sum.refused += got.refused;
@@ -41,7 +42,7 @@ committee_report run_seeds(std::uint64_t first, std::uint64_t count, committee_p
     }
     WARN(count << " seeds: " << sum.blocks << " blocks in " << sum.rounds << " rounds; " << sum.committed << " slots committed, " << sum.skipped << " skipped, "
                << sum.undecided << " undecided at the end; " << sum.forks << " forks, " << sum.refused << " blocks refused, " << sum.crashes
-               << " crashes that lost " << sum.lost_records << " records; back at most " << sum.recovery << " δ after the storm");
+               << " crashes that lost " << sum.lost_records << " records, " << sum.resumed << " starts from a checkpoint; back at most " << sum.recovery << " δ after the storm");
     return sum;
 }
 
@@ -62,7 +63,9 @@ TEST_CASE("coins decide where the network splits the committee at every leader, 
 TEST_CASE("coins decide with liars beside such a network") { run_seeds(1, hostile_seeds, hostile_liars_plan); }
 
 TEST_CASE("members on slow disks crash often, and neither say two things nor lose or repeat payload") {
-    CHECK(run_seeds(1, hostile_seeds, crashing_plan).crashes > hostile_seeds);
+    const auto sum = run_seeds(1, hostile_seeds, crashing_plan);
+    CHECK(sum.crashes > hostile_seeds);
+    CHECK(sum.resumed > hostile_seeds);
 }
 
 TEST_CASE("liars that show many copies and name what never was fill nothing") { run_seeds(1, hostile_seeds / 3, flooded_plan); }

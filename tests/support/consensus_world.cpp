@@ -36,6 +36,13 @@ struct known_blocks final : archive {
     }
 };
 
+// A checkpoint, and when it counts.
+struct kept_checkpoint {
+    checkpoint what;
+    std::size_t sequenced = 0;  // position in the one sequence
+    std::size_t records = 0;    // of the log, that have to be synced
+};
+
 // A member's process, its disk and its clock.
 struct process {
     author_index author = 0;
@@ -47,6 +54,7 @@ struct process {
     std::size_t synced = 0;            // records
     std::unique_ptr<known_blocks> archive = std::make_unique<known_blocks>();  // what it answers requests from
     block_ptr persisting;
+    std::optional<kept_checkpoint> kept, coming;  // durable; and the next one
     std::uint32_t life = 0;
     instant ahead = 0;                 // its clock
     std::uint64_t rate_permille = 1000;
@@ -77,6 +85,7 @@ private:
     void deliver(const event& what);
     void ask(std::uint16_t from, const request& what);
     void answer(const event& what);
+    void keep_checkpoint(process& p);
     void set_timer(std::uint16_t index, std::optional<instant> wake);
 
     // ---- network
@@ -175,8 +184,10 @@ void committee_world::at(instant when, event what) {
 
 void committee_world::boot(std::uint16_t index) {
     auto& p = m_processes[index];
-    p.machine = std::make_unique<replica>(m_of, p.author, m_pace, *p.archive, *p.keys, *p.coin);
-    p.sequenced = 0;
+    const auto from = p.life % 2 == 1 && !m_plan.forget_own ? p.kept : std::nullopt;
+    p.machine = std::make_unique<replica>(m_of, p.author, m_pace, *p.archive, *p.keys, *p.coin, from ? std::optional(from->what) : std::nullopt);
+    p.sequenced = from ? from->sequenced : 0;
+    if (from) ++m_report.resumed;
     p.timer = 0;
     p.persisting = nullptr;
     if (m_plan.forget_own) std::erase_if(p.log, [&](const block_ptr& b) { return b->ref.author == p.author; });
@@ -185,8 +196,9 @@ void committee_world::boot(std::uint16_t index) {
     for (const auto& block : p.log) ++p.copies[{block->ref.round, block->ref.author}];
     for (const auto& block : p.log) {
         if (m_report.violation) return;
-        act(index, p.machine->replay(block));
+        if (!from || block->ref.round >= from->what.replay_from(m_of.by)) act(index, p.machine->replay(block));
     }
+    if (!p.machine->resumed()) return violated(name(p) + " cannot go on from its checkpoint: the log lacks what it names");
     feed(index);
     act(index, p.machine->start(local(p)));
 }
@@ -199,6 +211,7 @@ void committee_world::crash(std::uint16_t index) {
     m_report.lost_records += p.log.size() - kept;
     ++m_report.crashes;
     p.log.resize(kept);
+    p.coming.reset();
     p.archive->all.clear();
     for (const auto& block : p.log) p.archive->all.emplace(block->ref, block);
     event back;
@@ -242,7 +255,16 @@ void committee_world::act(std::uint16_t index, actions what) {
         for (const auto& d : what.decided) check_decided(p, d);
         for (const auto& c : what.commits) check_commit(p, c);
     }
+    keep_checkpoint(p);
     set_timer(index, what.wake);
+}
+
+// The next one is looked for when the last one counts.
+void committee_world::keep_checkpoint(process& p) {
+    if (!p.coming)
+        if (auto here = p.machine->here()) p.coming = {std::move(*here), p.sequenced, p.log.size()};
+    if (!p.coming || (p.synced < p.coming->records && !m_plan.unsynced_checkpoint)) return;
+    p.kept = std::exchange(p.coming, std::nullopt);
 }
 
 void committee_world::set_timer(std::uint16_t index, std::optional<instant> wake) {

@@ -5,12 +5,12 @@
 // member, and neither hears the other) or as *mutators* (an honest process inside, whose messages are withheld, sent to some,
 // repeated late, forked, or mangled), or as *flooders* (it shows many copies of its blocks, that wait for each other, and blocks
 // that wait for what never was). Any number crash and come back with their log cut anywhere behind the last sync; what is left
-// of it is no more synced than before.
+// of it is no more synced than before. Every other time they go on from the newest checkpoint that the log was synced for.
 // Messages are late, lost, repeated and overtake each other, links are cut one way and mended. Clocks are apart and
 // run at different speeds. When the *calm* comes all that ends, but for the Byzantine.
 //
 // Oracles, after every step of an honest member: one decision a slot; one sequence, of which every member has a prefix, from
-// the start again after a restart; each block once; no block before what it refers to; no two blocks of an honest member in a
+// the start or the checkpoint again after a restart; each block once; no block before what it refers to; no two blocks of an honest member in a
 // round, answers to requests included; each item of an honest member's payload once. Ceilings: copies of an author and round,
 // what waits and what it waits for, what is asked for and looked up in the archive at once. At the end: what an honest
 // member said and all others heard is in the sequence, so is all payload that was durable in the storm, and all go on.
@@ -53,7 +53,8 @@ struct committee_plan {
     bool send_early = false;            // a block is sent before it is durable;
     bool answer_early = false;          // others' requests are answered with it;
     bool start_unsynced = false;        // what a replay finds in the log is sent though it was never synced;
-    bool forget_own = false;            // the log comes back without own blocks
+    bool forget_own = false;            // the log comes back without own blocks;
+    bool unsynced_checkpoint = false;   // a checkpoint counts before the log is synced
 };
 
 struct committee_report {
@@ -61,7 +62,7 @@ struct committee_report {
     std::uint64_t blocks = 0, rounds = 0;
     std::uint64_t recovery = 0;  // from the calm until all honest members have committed what came after it, in δ
     std::uint64_t slots = 0, committed = 0, skipped = 0, undecided = 0;  // at the end, at the best honest member
-    std::uint64_t crashes = 0, lost_records = 0, forks = 0, refused = 0;
+    std::uint64_t crashes = 0, resumed = 0, lost_records = 0, forks = 0, refused = 0;
     std::vector<std::uint32_t> latency;  // of honest blocks, from being made to being sequenced by their maker; in δ/100
     hash256 trace;
 };

@@ -111,7 +111,7 @@ void append_slots(const rules& by, round_number round, decision_window& window) 
 
 std::vector<const vertex*> sequence(const dag& in, const rules& by, const vertex& leader) {
     const auto top = mutated(mutant::local_horizon) ? in.highest() : leader.round();
-    const auto horizon = top > by.depth ? top - by.depth : 0;
+    const auto horizon = by.horizon_under(top);
     std::vector<const vertex*> out;
     links stack;
     const auto visit = [&](const vertex* v) {

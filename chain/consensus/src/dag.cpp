@@ -30,16 +30,21 @@ const vertex* at_or_none(const links& by_author, std::size_t author) { return by
 
 }  // namespace
 
-dag::dag(const rules& by, const hash256& genesis, const archive& older) : m_rules(by), m_genesis(genesis), m_older(older) {
-    auto& origin_round = m_rounds.emplace_back();
-    origin_round.by_author.resize(by.members);
-    origin_round.authors = m_size = by.members;
-    for (std::size_t i = 0; i < by.members; ++i) {
+dag::dag(const rules& by, const hash256& genesis, const archive& older, round_number floor)
+    : m_rules(by), m_genesis(genesis), m_older(older), m_floor(floor) {
+    m_rounds.emplace_back().by_author.resize(by.members);
+    if (floor == 0) add_genesis();
+}
+
+void dag::add_genesis() {
+    auto& origin_round = m_rounds.front();
+    origin_round.authors = m_size = m_rules.members;
+    for (std::size_t i = 0; i < m_rules.members; ++i) {
         auto origin = std::make_shared<named_block>();
-        origin->ref = {0, static_cast<author_index>(i), genesis};
+        origin->ref = {0, static_cast<author_index>(i), m_genesis};
         auto& only = *origin_round.by_author[i].emplace_back(std::make_unique<vertex>());
         only.block = std::move(origin);
-        only.parents.resize(by.members);
+        only.parents.resize(m_rules.members);
         only.sequenced = true;
     }
 }

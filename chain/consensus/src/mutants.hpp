@@ -21,6 +21,8 @@ enum class mutant {
     enter_uncounted,     // a copy that waited enters the DAG however many are there
     any_need_counts,     // what an author's own blocks wait for is taken past the bounds
     propose_twice,       // a replay proposes again what the log says was proposed again
+    forget_leaders,      // a checkpoint does not say which leaders are in the sequence
+    leave_payload,       // a checkpoint leaves own payload behind that is not in the sequence
     forget_payload,      // what an own block that is never sequenced carries is lost
 };
 

@@ -7,8 +7,8 @@
 
 namespace cess::consensus {
 
-proposer::proposer(const dag& in, const epoch_context& of, author_index self, const pacing& pace, const keys& signer, const coin& shares)
-    : m_dag(in), m_of(of), m_self(self), m_pace(pace), m_keys(signer), m_coin(shares), m_last{0, self, of.genesis}, m_seen(of.by.members) {}
+proposer::proposer(const dag& in, const epoch_context& of, author_index self, const pacing& pace, const keys& signer, const coin& shares, const block_ref& last)
+    : m_dag(in), m_of(of), m_self(self), m_pace(pace), m_keys(signer), m_coin(shares), m_last(last), m_seen(of.by.members) {}
 
 result<void> proposer::submit(bytes item) {
     if (item.size() > limits::payload_bytes) return error(errc::too_large, "an item of payload");
@@ -32,7 +32,10 @@ void proposer::inserted(const vertex& v) {
 
 void proposer::made(const named_block& own) {
     const auto round = own.ref.round;
-    if (round > m_last.round) m_last = own.ref;
+    if (round > m_last.round) {
+        m_last = own.ref;
+        m_again_underway = false;
+    }
     for (const auto& item : own.body().payload) {
         const auto digest = crypto::sha256(item);
         auto& newest = m_carried[digest];
@@ -77,6 +80,12 @@ void proposer::forgo(const named_block& own) {
         m_signed.erase(found);
         contribute(height, sig);
     }
+}
+
+bool proposer::carried_from(round_number round) const {
+    if (mutated(mutant::leave_payload)) return true;
+    return m_again.empty() && !m_again_underway &&
+           std::all_of(m_carried.begin(), m_carried.end(), [round](const auto& item) { return item.second >= round; });
 }
 
 void proposer::collect(round_number floor) {
@@ -201,7 +210,10 @@ void proposer::take_payload(block_body& to) {
         size += item.size();
         if (size > limits::payload_bytes) return;
         m_queue_bytes -= item.size();
-        if (again) m_again.erase(*again);
+        if (again) {
+            m_again.erase(*again);
+            m_again_underway = true;
+        }
         to.payload.push_back(std::move(item));
         m_queue.pop_front();
     }

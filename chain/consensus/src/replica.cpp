@@ -11,23 +11,25 @@ void wake_at(std::optional<instant>& wake, instant at) { wake = wake ? std::min(
 
 }  // namespace
 
-replica::replica(epoch_context of, author_index self, const pacing& pace, const archive& older, const keys& signer, const coin& shares)
+replica::replica(epoch_context of, author_index self, const pacing& pace, const archive& older, const keys& signer, const coin& shares,
+                 const std::optional<checkpoint>& from)
     : m_of(std::move(of)),
       m_self(self),
       m_pace(pace),
       m_keys(signer),
       m_coin(shares),
-      m_dag(m_of.by, m_of.genesis, older),
+      m_began_at(from ? from->floor(m_of.by) : 0),
+      m_dag(m_of.by, m_of.genesis, older, m_began_at),
       m_pending(m_of.by.members, self, pace.retry),
-      m_sequencer(m_dag, m_of.by, shares),
-      m_proposer(m_dag, m_of, self, m_pace, signer, shares),
+      m_sequencer(m_dag, m_of.by, shares, from.value_or(checkpoint{})),
+      m_proposer(m_dag, m_of, self, m_pace, signer, shares, from ? from->own : block_ref{0, self, m_of.genesis}),
       m_asked_at(m_of.by.members) {}
 
 actions replica::replay(const block_ptr& logged) {
     actions out;
     if (logged->ref.author == m_self) {
         m_newest = logged;
-        m_proposer.made(*logged);
+        if (logged->ref.round >= m_began_at) m_proposer.made(*logged);  // what older ones carry is in the sequence, or in a newer one
     }
     if (m_dag.find(logged->ref)) return out;
     insert(logged);
@@ -139,15 +141,24 @@ void replica::catch_up(instant now, author_index from, actions& out) {
 }
 
 void replica::sequence(actions& out) {
+    const auto in_sequence = [this](const block_ptr& block) {
+        if (block->ref.author == m_self) m_proposer.sequenced(*block);
+        m_dag.release(block->ref);
+    };
+    for (const auto* const v : m_sequencer.recognize()) in_sequence(block_ptr(v->block));
+    if (!m_sequencer.resumed()) return;
     const auto before = out.commits.size();
     m_sequencer.advance(out.decided, out.commits);
-    for (auto at = before; at < out.commits.size(); ++at) {
-        for (const auto& block : out.commits[at].blocks) {
-            if (block->ref.author == m_self) m_proposer.sequenced(*block);
-            m_dag.release(block->ref);
-        }
-    }
+    for (auto at = before; at < out.commits.size(); ++at)
+        for (const auto& block : out.commits[at].blocks) in_sequence(block);
     collect();
+}
+
+std::optional<checkpoint> replica::here() const {
+    if (!m_sequencer.resumed() || !m_proposer.carried_from(m_sequencer.horizon())) return std::nullopt;
+    auto out = m_sequencer.here();
+    out.own = m_proposer.last();
+    return out;
 }
 
 void replica::collect() {

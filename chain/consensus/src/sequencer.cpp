@@ -1,8 +1,35 @@
+#include "mutants.hpp"
+
 #include <chain/consensus/sequencer.hpp>
 
 #include <algorithm>
 
 namespace cess::consensus {
+
+sequencer::sequencer(const dag& in, const rules& by, const coin& shares, const checkpoint& from)
+    : m_dag(in), m_rules(by), m_coin(shares), m_window_top(from.next.round), m_committed_round(from.committed_round), m_recent(from.leaders.begin(), from.leaders.end()) {
+    append_slots(by, from.next.round, m_window);
+    while (!m_window.empty() && m_window.front().where < from.next) m_window.pop_front();
+}
+
+std::vector<const vertex*> sequencer::recognize() {
+    std::vector<const vertex*> out;
+    for (; !resumed(); ++m_awaited) {
+        const auto* const leader = m_dag.find(m_recent[m_awaited]);
+        if (!leader) break;
+        const auto added = sequence(m_dag, m_rules, *leader);
+        out.insert(out.end(), added.begin(), added.end());
+    }
+    return out;
+}
+
+checkpoint sequencer::here() const {
+    checkpoint out;
+    out.committed_round = m_committed_round;
+    out.next = m_window.empty() ? slot{m_window_top + 1, 0} : m_window.front().where;
+    if (!mutated(mutant::forget_leaders)) out.leaders.assign(m_recent.begin(), m_recent.end());
+    return out;
+}
 
 void sequencer::inserted(const vertex& v) {
     if (const auto coin = m_rules.coin_revealed_in(v.round())) add_share(*coin, v);
@@ -31,6 +58,9 @@ void sequencer::emit(const decision& next, std::vector<committed>& sequenced) {
     }
     if (next.what != verdict::committed) return;
     m_committed_round = next.where.round;
+    while (!m_recent.empty() && m_recent.front().round < horizon()) m_recent.pop_front();
+    if (!next.leader->sequenced) m_recent.push_back(next.leader->ref());
+    m_awaited = m_recent.size();
     if (next.leader->sequenced) return;  // the coin named a block that leads a deterministic slot as well
     committed out{next.where, next.leader->ref(), {}};
     for (const auto* const v : sequence(m_dag, m_rules, *next.leader)) out.blocks.push_back(v->block);

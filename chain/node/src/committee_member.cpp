@@ -52,17 +52,20 @@ struct request_slot {
 
 // ---- opening ----------------------------------------------------------------------------------------------
 
-committee_member::committee_member(const validator_dependencies& on, consensus::author_index self, block_height contained, const hash256& digest)
-    : m_world(on.world), m_workers(on.workers), m_network(ledger::id_of(on.origin)), m_self(self), m_limits(on.limits),
+committee_member::committee_member(const validator_dependencies& on, consensus::author_index self, block_height contained, const hash256& digest,
+                                   const std::optional<member_checkpoint>& from)
+    : m_world(on.world), m_workers(on.workers), m_store(on.state), m_network(ledger::id_of(on.origin)), m_self(self), m_limits(on.limits),
       m_keys(on.identity, on.origin.first.members),
       m_coin(m_network, on.origin.first.epoch, self, on.committee->coin, on.origin.coin, consensus::rules::of(on.origin.first.members.size()).coin_quorum),
       m_strand(on.world.executor()), m_tasks(m_strand),
-      m_replica(context_of(on.origin), self, on.committee->pace, m_archive, m_keys, m_coin), m_heights(contained, digest),
+      m_replica(context_of(on.origin), self, on.committee->pace, m_archive, m_keys, m_coin, from ? std::optional(from->core) : std::nullopt),
+      m_heights(contained, digest, from ? from->height : block_height{}),
       m_links(on.world, on.committee->through, m_tasks, m_network, self, in_order(on.origin.first, on.committee->members),
               [this](const consensus::request& asked, const std::vector<consensus::block_ptr>& blocks) { take_answer(asked, blocks); }),
-      m_requests(on.origin.first.members.size()),
+      m_checkpoint_round(from ? from->core.committed_round : 0), m_requests(on.origin.first.members.size()),
       m_rounds(on.count.make_counter("cess_consensus_own_blocks_total", "Own blocks of the committee's DAG")),
       m_refused(on.count.make_counter("cess_consensus_refused_blocks_total", "Blocks that no honest member would have sent")),
+      m_replayed(on.count.make_gauge("cess_consensus_replayed_blocks", "Blocks of the committee's DAG that the start read again")),
       m_round_gauge(on.count.make_gauge("cess_consensus_round", "Round of the newest own block")) {
     for (std::size_t i = 0; i < on.origin.first.members.size(); ++i)
         m_members.emplace(crypto::id_of<node_id>(on.origin.first.members[i]), static_cast<consensus::author_index>(i));
@@ -70,15 +73,23 @@ committee_member::committee_member(const validator_dependencies& on, consensus::
 
 result<std::unique_ptr<committee_member>> committee_member::open(const validator_dependencies& on, consensus::author_index self, block_height contained,
                                                                  const hash256& digest, const replay& visit) {
-    std::unique_ptr<committee_member> made(new committee_member(on, self, contained, digest));
+    TRY(const auto from, load_checkpoint(on.state));
+    if (from && contained < from->height)
+        return error(errc::corrupt, "the state stands at height " + std::to_string(contained.value) + ", its checkpoint at " + std::to_string(from->height.value) +
+                                        "; restore files and state store together");
+    std::unique_ptr<committee_member> made(new committee_member(on, self, contained, digest, from));
+    made->m_replayed.set(0);
     dag_log::options how;
     how.file_size = on.limits.log_file_size;
     const auto each = [&](const consensus::block_ptr& block) { return made->replayed(block, visit); };
-    TRY(made->m_archive.log, dag_log::open(on.disk, on.log_directory, on.state, how, 0, each));
+    const auto first = from ? from->core.replay_from(consensus::rules::of(on.origin.first.members.size())) : 0;
+    TRY(made->m_archive.log, dag_log::open(on.disk, on.log_directory, on.state, how, first, each));
+    if (!made->m_replica.resumed()) return error(errc::corrupt, "DAG log " + on.log_directory + " lacks blocks that the checkpoint names; restore files and state store together");
     return made;
 }
 
 result<void> committee_member::replayed(const consensus::block_ptr& block, const replay& visit) {
+    m_replayed.add(1);
     const auto done = m_replica.replay(block);
     ordered out;
     for (const auto& commit : done.commits) CHECK_OK(m_heights.number(commit, out.blocks));
@@ -112,6 +123,7 @@ void committee_member::carry_out(consensus::actions what) {
     for (const auto& block : what.send) m_links.broadcast(block);
     for (auto& request : what.requests) m_links.ask(std::move(request));
     deliver(what.commits, what.log);
+    consider_checkpoint();
     if (what.wake) wake_at(*what.wake);
 }
 
@@ -130,7 +142,7 @@ void committee_member::log_accepted(const consensus::actions& what) {
 // Behind the log, one batch after the other: whatever gathered while the last was written.
 net::awaitable<void> committee_member::write_log() {
     for (;;) {
-        while (m_to_log.empty() && !m_to_persist) {
+        while (m_to_log.empty() && !m_to_persist && !m_to_store) {
             auto rung = co_await m_log_bell.receive();
             if (!rung) co_return;
         }
@@ -140,9 +152,13 @@ net::awaitable<void> committee_member::write_log() {
             m_archive.own = own->ref;
             batch->push_back(own);
         }
-        const auto work = [this, batch, sync = own != nullptr]() -> result<void> {
+        const auto mark = std::make_shared<std::optional<member_checkpoint>>(std::exchange(m_to_store, std::nullopt));
+        const auto work = [this, batch, mark, sync = own || *mark]() -> result<void> {
             CHECK_OK(m_archive.log->append(*batch));
-            return sync ? m_archive.log->sync() : result<void>();
+            if (sync) CHECK_OK(m_archive.log->sync());
+            if (!*mark) return {};
+            CHECK_OK(store_checkpoint(m_store, **mark));
+            return m_store.flush();
         };
         auto job = patient_offload(m_world, m_workers, work);
         auto done = co_await std::move(job);
@@ -163,6 +179,20 @@ void committee_member::deliver(const std::vector<consensus::committed>& commits,
     for (const auto& block : accepted)
         for (const auto& [height, sig] : block->body().certificate_signatures) out.signatures.push_back({height, block->ref.author, sig});
     if (!out.blocks.empty() || !out.signatures.empty()) hand_over(std::move(out));
+}
+
+// One after the other. It goes to the disk behind the log, once the state in the store contains what the sequence has up to it and is certified:
+// signatures that are wanted later stand behind it then.
+void committee_member::consider_checkpoint() {
+    if (!m_coming && m_replica.order().committed_round() >= m_checkpoint_round + m_limits.checkpoint_rounds) {
+        auto here = m_replica.here();
+        if (!here) return;
+        m_checkpoint_round = here->committed_round;
+        m_coming = {std::move(*here), m_heights.last()};
+    }
+    if (!m_coming || m_coming->height.value > m_certified || m_to_store) return;
+    m_to_store = std::exchange(m_coming, std::nullopt);
+    (void)m_log_bell.try_send(true);
 }
 
 void committee_member::hand_over(ordered what) {

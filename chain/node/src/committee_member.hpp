@@ -1,8 +1,8 @@
 // Ordering by a committee: a member that drives the consensus core (chain/consensus) over the network, the disk and the clock.
 //
 // Everything of the core runs on one strand. Accepted blocks go to the log behind it in the order in which they were accepted,
-// an own block is synced before the core counts it and anybody hears of it. After a restart the whole log goes through the core
-// again, which gives the same commits at the same heights; those that the state contains are passed over.
+// an own block is synced before the core counts it and anybody hears of it. After a restart the log goes through the core
+// again from the newest checkpoint on, which gives the same commits at the same heights; those that the state contains are passed over.
 //
 // Bounded: transactions that wait (validator_limits), what goes to each peer and is asked of it (member_links.hpp), what each
 // peer may have under way here, and what was committed and nobody has taken: past that blocks of others are refused until
@@ -11,6 +11,7 @@
 
 #include "dag_log.hpp"
 #include "heights.hpp"
+#include "member_checkpoint.hpp"
 #include "member_links.hpp"
 #include "members.hpp"
 
@@ -59,13 +60,15 @@ private:
         std::unique_ptr<dag_log> log;
     };
 
-    committee_member(const validator_dependencies& on, consensus::author_index self, block_height contained, const hash256& digest);
+    committee_member(const validator_dependencies& on, consensus::author_index self, block_height contained, const hash256& digest,
+                     const std::optional<member_checkpoint>& from);
     result<void> replayed(const consensus::block_ptr& block, const replay& visit);
 
     [[nodiscard]] consensus::instant now() const;
     void carry_out(consensus::actions what);
     void log_accepted(const consensus::actions& what);
     void deliver(const std::vector<consensus::committed>& commits, const std::vector<consensus::block_ptr>& accepted);
+    void consider_checkpoint();
     void hand_over(ordered what);
     [[nodiscard]] bool full() const;
     void tick();
@@ -89,6 +92,7 @@ private:
 
     net::env& m_world;
     net::worker_pool& m_workers;
+    kv::store& m_store;
     const network_id m_network;
     const consensus::author_index m_self;
     const validator_limits m_limits;
@@ -108,6 +112,9 @@ private:
     bool m_started = false;
     std::vector<consensus::block_ptr> m_to_log;
     consensus::block_ptr m_to_persist;
+    std::optional<member_checkpoint> m_coming;         // the next checkpoint, until the state has come as far,
+    std::optional<member_checkpoint> m_to_store;       // and until the log is synced
+    consensus::round_number m_checkpoint_round = 0;    // of the newest one
     net::bounded_channel<bool> m_log_bell{1};
     std::set<consensus::instant> m_alarms;
     std::optional<std::pair<block_height, signature>> m_contributed;  // the newest
@@ -123,9 +130,10 @@ private:
     error m_failure;
     bool m_stopped = false;
     net::bounded_channel<bool> m_bell{1};              // rung when m_out stops being empty
-    std::atomic<std::uint64_t> m_certified{0};
+    std::atomic<std::uint64_t> m_certified{0};         // the state in the store is as high at least, once it is not 0
     counter& m_rounds;
     counter& m_refused;
+    gauge& m_replayed;
     gauge& m_round_gauge;
 };
 

@@ -6,12 +6,13 @@
 
 namespace cess::chain {
 
-// Not thread-safe. Begins at the first commit; what the state at `last` contains already is passed over.
+// Not thread-safe. Begins behind the commits up to `before`; what the state at `contained` ≥ `before` contains already is passed over.
 class heights {
 public:
-    explicit heights(block_height last, hash256 digest) : m_contained(last), m_digest(digest) {}
+    heights(block_height contained, hash256 digest, block_height before) : m_contained(contained), m_digest(digest), m_last(before) {}
     // errc::corrupt if the block at the state's height is another than the one it contains.
     result<void> number(const consensus::committed& commit, std::vector<committed_block>& out);
+    [[nodiscard]] block_height last() const noexcept { return m_last; }
 
 private:
     const block_height m_contained;

@@ -142,6 +142,7 @@ result<std::unique_ptr<ordering>> validator_node::open_ordering(const replay& vi
 
 void validator_node::start() {
     m_ordering->start();
+    if (m_machine->certified_here()) m_ordering->certified(height());
     m_tasks.spawn(run());
 }
 

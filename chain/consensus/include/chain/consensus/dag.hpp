@@ -41,8 +41,8 @@ class dag {
 public:
     using copies = std::vector<std::unique_ptr<vertex>>;  // of one author and round: more than one is equivocation
 
-    // `genesis`: the digest of the n blocks of round 0.
-    dag(const rules& by, const hash256& genesis, const archive& older);
+    // `genesis`: the digest of the n blocks of round 0, with which it begins, unless `floor` is a later round.
+    dag(const rules& by, const hash256& genesis, const archive& older, round_number floor = 0);
 
     [[nodiscard]] const vertex* find(const block_ref& what) const;
     [[nodiscard]] const copies& at(round_number round, author_index author) const;
@@ -65,6 +65,7 @@ private:
         std::vector<copies> by_author;
         std::size_t authors = 0;
     };
+    void add_genesis();
     level& level_of(round_number round);
     [[nodiscard]] const level* find_level(round_number round) const;
     void derive_certificates(vertex& of) const;
@@ -75,7 +76,7 @@ private:
     const rules& m_rules;
     const hash256 m_genesis;
     const archive& m_older;
-    round_number m_floor = 0;
+    round_number m_floor;
     std::deque<level> m_rounds;  // from the floor on
     std::size_t m_size = 0;
 };

@@ -25,7 +25,8 @@ public:
     static constexpr round_number recently = 4;      // rounds in which a leader must have been seen to be waited for
     static constexpr round_number payload_depths = 2;  // so many depths above the floor blocks are empty
 
-    proposer(const dag& in, const epoch_context& of, author_index self, const pacing& pace, const keys& signer, const coin& shares);
+    // `last`: the own newest block, if it is older than all that inserted() and made() will tell of, or of round 0.
+    proposer(const dag& in, const epoch_context& of, author_index self, const pacing& pace, const keys& signer, const coin& shares, const block_ref& last);
 
     // errc::exhausted past the queue's bound, errc::too_large for what fits into no block. What is in an own block that is
     // durable will be in the sequence once (with probability one), whatever crashes. Equal items may count as one.
@@ -48,7 +49,9 @@ public:
     // The next own block, if it is due; it does not count before it is inserted. Else `wake` says when to ask again, if
     // time alone can make it due.
     [[nodiscard]] block_ptr propose(instant now, bool idle, std::optional<instant>& wake);
-    [[nodiscard]] round_number last_round() const noexcept { return m_last.round; }
+    [[nodiscard]] const block_ref& last() const noexcept { return m_last; }
+    // Whether all payload of durable own blocks is in the sequence, or in such a block from this round on.
+    [[nodiscard]] bool carried_from(round_number round) const;
     // Whether a quorum follows the own newest block's round.
     [[nodiscard]] bool followed() const { return m_dag.authors_in(m_last.round) >= m_of.by.parent_quorum; }
 
@@ -81,6 +84,7 @@ private:
     std::list<queued> m_queue;
     std::size_t m_queue_bytes = 0;
     std::map<hash256, std::list<queued>::iterator> m_again;  // of what is in the queue again, by digest
+    bool m_again_underway = false;                           // some of it is in an own block that is not durable
     std::map<block_height, signature> m_contributions;
     // What own blocks carry that are not sequenced yet, and the newest such block's round.
     std::map<hash256, round_number> m_carried;

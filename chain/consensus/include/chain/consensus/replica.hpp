@@ -14,8 +14,9 @@
 //   settled, commits   what was decided, and what that adds to the one sequence.
 //   wake      on_timer() is wanted then, at the latest. It may be called at any time.
 //
-// After a restart the log, without what was torn, goes through replay(), and commits come out again from the first one on;
-// then start(). What the log holds then, the last own block too, may never have been synced, and a second power cut may take
+// After a restart the log, without what was torn, goes through replay(), and commits come out again from the first one on, or from where
+// here() said that they had come to: of that checkpoint and of the log's rounds from its replay_from() on the same comes out as of all of the log. It counts
+// only if all that was accepted before it is durable, so the owner syncs the log first. Then start(). What the log holds then, the last own block too, may never have been synced, and a second power cut may take
 // it: the log is synced before start() is called, or at the latest before anything of what that gives is sent and any
 // request is answered.
 //
@@ -46,12 +47,18 @@ public:
     static constexpr std::size_t copies_needed_max = 2;  // times the members
 
     // `older`, `signer` and `shares` outlive it. REQUIRES: of.by.coin_interval > of.by.coin_wave, of.by.depth > of.by.coin_interval
-    replica(epoch_context of, author_index self, const pacing& pace, const archive& older, const keys& signer, const coin& shares);
+    replica(epoch_context of, author_index self, const pacing& pace, const archive& older, const keys& signer, const coin& shares,
+            const std::optional<checkpoint>& from = {});
     replica(const replica&) = delete;
     replica& operator=(const replica&) = delete;
 
     [[nodiscard]] actions replay(const block_ptr& logged);
+    // REQUIRES: resumed()
     [[nodiscard]] actions start(instant now);
+    // Whether what the checkpoint names was in the log.
+    [[nodiscard]] bool resumed() const noexcept { return m_sequencer.resumed(); }
+    // After the commits that have come out so far. None while that cannot be said without what is further down: try again later.
+    [[nodiscard]] std::optional<checkpoint> here() const;
 
     // A block that `from` sent. errc::protocol if no honest member would have; one that is not needed may go unexamined.
     [[nodiscard]] result<actions> on_block(instant now, author_index from, const block_ptr& block);
@@ -67,7 +74,7 @@ public:
     [[nodiscard]] const sequencer& order() const noexcept { return m_sequencer; }
     [[nodiscard]] std::size_t waiting() const noexcept { return m_pending.size(); }
     [[nodiscard]] std::size_t wanted() const noexcept { return m_pending.wanted_size(); }
-    [[nodiscard]] round_number own_round() const noexcept { return m_proposer.last_round(); }
+    [[nodiscard]] round_number own_round() const noexcept { return m_proposer.last().round; }
 
 private:
     [[nodiscard]] result<void> take(const block_ptr& block, author_index from, actions& out);
@@ -86,6 +93,7 @@ private:
     const pacing m_pace;
     const keys& m_keys;
     const coin& m_coin;
+    const round_number m_began_at;  // the DAG's floor
     dag m_dag;
     pending m_pending;
     sequencer m_sequencer;

@@ -13,6 +13,7 @@ struct slot {
     round_number round = 0;
     std::uint16_t rank = 0;
     [[nodiscard]] bool by_coin() const noexcept { return rank == 0; }
+    template <class S, class C> static void describe(S& s, C& c) { c(s.round, s.rank); }
     friend auto operator<=>(const slot&, const slot&) = default;
 };
 
@@ -43,6 +44,7 @@ struct rules {
     // The identity permutation; all lead while n ≤ 10. REQUIRES: members > 0
     static rules of(std::size_t members);
 
+    [[nodiscard]] round_number horizon_under(round_number round) const noexcept { return round > depth ? round - depth : 0; }
     [[nodiscard]] std::size_t faulty_max() const noexcept { return (members - 1) / 3; }
     [[nodiscard]] bool has_coin_slot(round_number round) const noexcept { return round != 0 && round % coin_interval == 0; }
     [[nodiscard]] bool has_deterministic_slots(round_number round) const noexcept {

@@ -1,6 +1,7 @@
 // The total order: slots in turn, each committed one with what its leader's history adds. Reveals coins on the way.
 #pragma once
 
+#include <chain/consensus/checkpoint.hpp>
 #include <chain/consensus/coin.hpp>
 #include <chain/consensus/commit.hpp>
 
@@ -21,17 +22,23 @@ struct committed {
 
 class sequencer {
 public:
-    sequencer(const dag& in, const rules& by, const coin& shares) : m_dag(in), m_rules(by), m_coin(shares) {}
+    sequencer(const dag& in, const rules& by, const coin& shares, const checkpoint& from);
 
     // To be told of every vertex.
     void inserted(const vertex& v);
-    // Decides, and sequences up to the first undecided slot.
+    // After a start from a checkpoint: what is in the DAG by now and was in the sequence then. Marks it.
+    [[nodiscard]] std::vector<const vertex*> recognize();
+    // Whether all leaders that the checkpoint names are here, so that it goes on from there.
+    [[nodiscard]] bool resumed() const noexcept { return m_awaited == m_recent.size(); }
+    // Decides, and sequences up to the first undecided slot. REQUIRES: resumed()
     void advance(std::vector<settled>& decided, std::vector<committed>& sequenced);
 
     // Of the last committed leader.
     [[nodiscard]] round_number committed_round() const noexcept { return m_committed_round; }
     // Nothing below will ever be sequenced, nor is it needed to decide.
-    [[nodiscard]] round_number horizon() const noexcept { return m_committed_round > m_rules.depth ? m_committed_round - m_rules.depth : 0; }
+    [[nodiscard]] round_number horizon() const noexcept { return m_rules.horizon_under(m_committed_round); }
+    // Where it stands, but for the own block. REQUIRES: resumed()
+    [[nodiscard]] checkpoint here() const;
     [[nodiscard]] std::size_t undecided() const;
 
 private:
@@ -46,6 +53,8 @@ private:
     decision_window m_window;
     round_number m_window_top = 0;
     round_number m_committed_round = 0;
+    std::deque<block_ref> m_recent;  // committed leaders from the horizon on
+    std::size_t m_awaited = 0;       // of those: the first that is not in the DAG again
 };
 
 }  // namespace cess::consensus

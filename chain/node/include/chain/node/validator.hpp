@@ -27,6 +27,7 @@ struct validator_limits {
     std::uint64_t log_file_size = 64 * MiB;
     std::uint64_t replay_bytes_max = 64 * MiB;          // of blocks past the flushed state: bounds a restart
     std::uint64_t replay_blocks_max = 20'000;
+    std::uint64_t checkpoint_rounds = 1024;             // of a committee, between its checkpoints: bounds a restart as well
     net::duration answer_within = std::chrono::seconds(30);  // of a submitted transaction
 };
 
