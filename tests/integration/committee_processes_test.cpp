@@ -3,6 +3,7 @@
 #include <core/net/blocking.hpp>
 #include <core/net/real_env.hpp>
 #include <core/net/tls_transport.hpp>
+#include <support/rivals.hpp>
 #include <support/written_committee.hpp>
 
 #include <algorithm>
@@ -73,6 +74,21 @@ public:
             REQUIRE(done.has_value());
             m_acknowledged.push_back(name);
         }
+    }
+    // Of several clients, a thread each, that want the same names while `meanwhile` goes on.
+    template <class F>
+    std::array<test::rivals::history, test::rivals::names> rivalry(unsigned clients, unsigned operations, F meanwhile) {
+        test::rivals all(m_world, m_account, 1, 5s);
+        std::vector<std::thread> threads;
+        for (unsigned i = 0; i < clients; ++i)
+            threads.emplace_back([&] {
+                const auto caller = net::make_tls_caller(m_world, crypto::signing_key::generate(m_random), net::tls_limits(), m_count);
+                const auto by = chain::make_client(m_world, *caller, m_network);
+                (void)net::wait(m_world, all.run(*by, operations));
+            });
+        meanwhile();
+        for (auto& thread : threads) thread.join();
+        return all.histories();
     }
     // How many of the acknowledged member `i` has by itself; all its records are proved.
     std::size_t at_member(unsigned i) {
@@ -153,4 +169,29 @@ TEST_CASE("four processes: one is killed and it goes on, two and it waits, all a
     const auto began = std::chrono::steady_clock::now();
     on.create_all("e", 30);
     std::printf("four processes, one client: %.1f ms a transaction\n", std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count() / 30 * 1000);
+}
+
+TEST_CASE("what rivals are told by four processes is linearizable, whichever are killed") {
+    processes on;
+    on.create_all("a", 1);
+    const auto histories = on.rivalry(5, 60, [&] {
+        for (unsigned i = 0; i < 8; ++i) {
+            on.kill(i % 4);
+            if (i % 3 == 2) on.kill((i + 1) % 4);  // then nothing is answered until they are back
+            std::this_thread::sleep_for(700ms);
+            on.start(i % 4);
+            if (i % 3 == 2) on.start((i + 1) % 4);
+            std::this_thread::sleep_for(500ms);
+        }
+    });
+    std::size_t known = 0, all = 0;
+    for (const auto& history : histories) {
+        CHECK(test::linearizable(history));
+        all += history.size();
+        known += static_cast<std::size_t>(std::count_if(history.begin(), history.end(), [](const auto& op) { return op.answer.has_value(); }));
+    }
+    std::printf("rivals: %zu of %zu operations were answered\n", known, all);
+    CHECK(all == 300);
+    CHECK(known > 100);
+    CHECK(processes::in_time([&] { return on.agree(); }));
 }

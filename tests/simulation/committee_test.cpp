@@ -2,6 +2,7 @@
 // dead, what stops with two, and what is left when they all die.
 #include <support/chain_network.hpp>
 #include <support/faulty_disk.hpp>
+#include <support/rivals.hpp>
 
 #include <chain/client/protocol.hpp>
 #include <chain/consensus/cks_coin.hpp>
@@ -178,6 +179,12 @@ public:
     std::unique_ptr<chain::client> client;
     std::map<std::size_t, error> outcomes;
 };
+
+net::awaitable<void> rivalry(test::rivals& in, chain::client& by, unsigned operations, unsigned& busy) {
+    auto all = in.run(by, operations);
+    (void)co_await std::move(all);
+    --busy;
+}
 
 // Rounds of submissions in which members die, some with their power, some of them all at once; then all are there again, every
 // transaction must be answered "ok", and be there. Answers what went wrong, if anything did.
@@ -382,6 +389,46 @@ TEST_CASE("no acknowledged transaction is lost, whenever members and their power
         committee_run on(seed);
         CHECK(ordeal(on, 4) == "");
     }
+}
+
+TEST_CASE("what rivals are told is linearizable, whenever members and their power fail") {
+    std::size_t known = 0, unknown = 0, mistaken = 0;
+    for (std::uint64_t seed = 1; seed <= 6; ++seed) {
+        INFO("seed " << seed);
+        committee_run on(seed + 40);
+        on.start_all();
+        test::rivals all(on.world, on.account, on.random.next(), 200ms);
+        std::vector<std::unique_ptr<net::caller>> callers;
+        std::vector<std::unique_ptr<chain::client>> clients;
+        unsigned busy = 5;
+        for (unsigned i = 0; i < 5; ++i) {
+            callers.push_back(on.network.caller_as(crypto::id_of<node_id>(test::key_from(20 + i).pub())));
+            clients.push_back(chain::make_client(on.world, *callers.back(), on.config));
+            on.world.spawn(rivalry(all, *clients.back(), 40, busy));
+        }
+        while (busy > 0) {
+            on.world.run_for(std::chrono::milliseconds(100 + on.random.below(1500)));
+            const auto first = on.random.below(members), count = on.random.below(members + 1);
+            const bool power = on.random.below(2) == 0;
+            for (std::size_t i = 0; i < count; ++i) on.end((first + i) % members, power);
+            on.world.run_for(std::chrono::milliseconds(on.random.below(800)));
+            for (std::size_t i = 0; i < members; ++i)
+                if (!on.all[i]->node) REQUIRE(on.start(i).has_value());
+        }
+        for (auto history : all.histories()) {
+            CHECK(test::linearizable(history));
+            for (auto& op : history) {
+                ++(op.answer ? known : unknown);
+                if (!op.answer || mistaken >= 20) continue;
+                op.answer = !*op.answer;  // would it notice?
+                mistaken += test::linearizable(history) ? 0 : 1;
+                op.answer = !*op.answer;
+            }
+        }
+    }
+    CHECK(known > 300);
+    CHECK(unknown > 20);
+    CHECK(mistaken == 20);
 }
 
 TEST_CASE("a committee is not made of two or three, nor of strangers, nor with another's share of the coin") {
