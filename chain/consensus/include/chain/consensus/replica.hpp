@@ -14,9 +14,10 @@
 //   settled, commits   what was decided, and what that adds to the one sequence.
 //   wake      on_timer() is wanted then, at the latest. It may be called at any time.
 //
-// After a restart the log, without what was torn, goes through replay(), and commits come out again from the first one on, or from where
-// here() said that they had come to: of that checkpoint and of the log's rounds from its replay_from() on the same comes out as of all of the log. It counts
-// only if all that was accepted before it is durable, so the owner syncs the log first. Then start(). What the log holds then, the last own block too, may never have been synced, and a second power cut may take
+// After a restart the log, without what was torn, goes through replay(), and commits come out again from the first one on, or
+// from where a checkpoint says that they had come to: with that and the log's rounds from its replay_from() on the same comes
+// out as with all of the log. It counts only if all that was accepted before here() gave it is durable, so the owner syncs the log
+// first. Then start(). What the log holds then, the last own block too, may never have been synced, and a second power cut may take
 // it: the log is synced before start() is called, or at the latest before anything of what that gives is sent and any
 // request is answered.
 //
