@@ -85,17 +85,28 @@ void show(const volume::lost_journal& j, bool ranges) {
     });
 }
 
+// Whether something of it cannot be had, which standard error hears of.
+bool tell_damage(const volume::lost_journal& j, const std::string& volume) {
+    if (j.damage.empty()) return false;
+    const auto said = "volume " + volume + ": the local journal of term " + std::to_string(j.term.value) + " is incomplete: " + j.damage;
+    std::fprintf(stderr, "cess: %s\n", one_line(said).c_str());
+    return true;
+}
+
 result<int> write_stream(const ledger::volume_record& of, const std::vector<volume::lost_journal>& all, const arguments& a) {
     std::vector<const volume::lost_journal*> chosen;
-    for (const auto& each : all)
+    bool incomplete = false;
+    for (const auto& each : all) {
         if (a.term ? each.term.value == *a.term : each.entries != 0) chosen.push_back(&each);
+        else if (!a.term) incomplete |= tell_damage(each, of.name);
+    }
     if (chosen.empty()) return error(errc::not_found, "volume " + of.name + " has no journal here that was set aside" + (a.term ? " in term " + std::to_string(*a.term) : ""));
     if (chosen.size() > 1) return error(errc::invalid, "volume " + of.name + " has several journals here that were set aside; choose one with --term");
     if (::isatty(STDOUT_FILENO) == 1) return error(errc::invalid, "the stream goes to standard output, which is a terminal; send it to a file or a pipe");
     TRY(const auto missing, client::export_lost(of, *chosen.front(), write_output));
-    if (missing != 0) std::fprintf(stderr, "%s of what was written is not in the journal, and not in the stream\n", format_size(missing).c_str());
-    if (!chosen.front()->damage.empty()) std::fprintf(stderr, "the journal is damaged, what followed is not in the stream: %s\n", chosen.front()->damage.c_str());
-    return 0;
+    if (missing != 0) std::fprintf(stderr, "cess: %s of what was written is not in the journal, and not in the stream\n", format_size(missing).c_str());
+    incomplete |= tell_damage(*chosen.front(), of.name);
+    return incomplete || missing != 0 ? 1 : 0;
 }
 
 result<int> lost(context& c, const arguments& a) {
@@ -105,13 +116,15 @@ result<int> lost(context& c, const arguments& a) {
     TRY(const auto all, client::lost_journals(*runtime, record));
     if (a.stream) return write_stream(record, all, a);
     auto rows = nlohmann::json::array();
+    bool incomplete = false;
     for (const auto& each : all) {
         if (a.term && each.term.value != *a.term) continue;
         if (c.json) rows.push_back(to_json(each, a.ranges));
         else show(each, a.ranges);
+        incomplete |= tell_damage(each, name);
     }
     if (c.json) print_json(rows);
-    return 0;
+    return incomplete ? 1 : 0;
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <support/one_waits.hpp>
 
 #include "local_past.hpp"
+#include "records.hpp"
 
 #include <objectstore/client/lost.hpp>
 
@@ -528,6 +529,109 @@ TEST_CASE("what is torn off, turned or thrown into a journal that was set aside 
     REQUIRE(alien->size() == 1);
     CHECK(alien->front().entries == 0);
     CHECK(alien->front().damage.find("another volume") != std::string::npos);
+}
+
+namespace {
+
+// A journal of one term that was set aside, in files of two entries each. Entry n is change n, and writes 1000 bytes of
+// the value n at 1000 n of blob 1; the last one shares what stands at 1000 and 2000 to blob 2.
+struct lost_files {
+    memory_network net;
+    faulty_disk disk;
+    static constexpr std::uint64_t entries = 6;
+    static constexpr term_number term{9};
+
+    lost_files() {
+        net.create_volume("v", ledger::volume_type::block, 1 * MiB);
+        REQUIRE(disk.make_directories(where).has_value());
+        volume::local::file_header header;
+        header.network = net.layer().ledger().trust().network();
+        header.volume = net.record("v").id;
+        header.term = term;
+        volume::local::log log({&disk, where, net.account().wrapping}, header, volume::local::records_at + 2000);
+        for (std::uint64_t n = 1; n <= entries; ++n) REQUIRE(log.append(n, entry(n)).has_value());
+        REQUIRE(journals(disk).size() == entries / 2);
+        for (const auto& path : journals(disk)) REQUIRE(disk.rename(path, path + ".lost").has_value());
+    }
+    static bytes entry(std::uint64_t n) {
+        volume::entry_header head;
+        head.name = {term, n};
+        head.first = {n};
+        head.payload.push_back({{1}, static_cast<std::uint32_t>(n * 1000), 1000});
+        volume::change_record what;
+        what.edits.push_back(volume::write_edit{1, n * 1000, {{{1}, static_cast<std::uint32_t>(n * 1000), 1000}}});
+        if (n == entries) what.edits.push_back(volume::share_edit{1, 2, 1000, 1000, 2000});
+        head.changes.push_back(wire::encode(what));
+        auto out = wire::encode(head);
+        append(out, bytes(1000, static_cast<std::byte>(n)));
+        return out;
+    }
+    static std::string path(std::uint64_t first) { return where + "/" + volume::local::file_name(term, first) + ".lost"; }
+
+    volume::lost_journal read() {
+        auto out = volume::read_lost(net.account(), net.layer().ledger().trust().network(), net.record("v").id, where, &disk);
+        if (!out) FAIL(out.error().message());
+        REQUIRE(out->size() == 1);
+        CHECK(out->front().term == term);
+        return std::move(out->front());
+    }
+};
+
+}  // namespace
+
+TEST_CASE("a file of a journal that was set aside and does not open is told as what is missing") {
+    lost_files of;
+    const auto whole = of.read();
+    CHECK(whole.damage.empty());
+    CHECK(whole.files.size() == 3);
+    CHECK(told(whole, 1, 1000, 6000) == "bcdefg");
+    CHECK(told(whole, 2, 1000, 2000) == "bc");
+    SECTION("the first: the others are read") {
+        REQUIRE(of.disk.flip(of.path(1), 20));
+        const auto j = of.read();
+        CHECK(j.files.size() == 3);
+        CHECK(j.entries == 4);
+        CHECK(j.first == sequence_number{3});
+        CHECK(told(j, 1, 1000, 6000) == "--defg");
+        CHECK(told(j, 2, 1000, 2000) == "??");
+        CHECK(j.damage.find("checksum") != std::string::npos);
+        CHECK(j.damage.find("entries 1 to 2 are missing") != std::string::npos);
+    }
+    SECTION("the first opens, and none of its records") {
+        REQUIRE(of.disk.flip(of.path(1), volume::local::records_at + 100));
+        const auto j = of.read();
+        CHECK(j.entries == 4);
+        CHECK(j.damage.find("entries 1 to 2 are missing") != std::string::npos);
+    }
+    SECTION("the first two") {
+        REQUIRE(of.disk.flip(of.path(1), 20));
+        REQUIRE(of.disk.flip(of.path(3), 20));
+        const auto j = of.read();
+        CHECK(j.entries == 2);
+        CHECK(told(j, 1, 1000, 6000) == "----fg");
+        CHECK(j.damage.find("entries 1 to 4 are missing") != std::string::npos);
+    }
+    SECTION("one in between: what follows it may stand on what is missing") {
+        REQUIRE(of.disk.flip(of.path(3), 20));
+        const auto j = of.read();
+        CHECK(j.files.size() == 3);
+        CHECK(j.entries == 2);
+        CHECK(told(j, 1, 1000, 6000) == "bc----");
+        CHECK(j.damage.find("entries 3 and on are missing") != std::string::npos);
+    }
+    SECTION("the last") {
+        REQUIRE(of.disk.flip(of.path(5), 20));
+        const auto j = of.read();
+        CHECK(j.entries == 4);
+        CHECK(j.damage.find("entries 5 and on are missing") != std::string::npos);
+    }
+    SECTION("all") {
+        for (const std::uint64_t first : {1, 3, 5}) REQUIRE(of.disk.flip(of.path(first), 20));
+        const auto j = of.read();
+        CHECK(j.entries == 0);
+        CHECK(j.ranges.empty());
+        CHECK_FALSE(j.damage.empty());
+    }
 }
 
 TEST_CASE("a disk that fails never acknowledges: the miners do, or the flush fails") {

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <optional>
 
 namespace cess::volume::local {
 namespace {
@@ -131,12 +130,22 @@ std::string file_name(term_number term, std::uint64_t first) {
     return text;
 }
 
-bool is_file_name(std::string_view name) noexcept {
+std::optional<file_place> parse_file_name(std::string_view name) noexcept {
     constexpr std::string_view tail = ".journal";
-    if (name.size() != 33 + tail.size() || !name.ends_with(tail) || name[16] != '-') return false;
-    for (std::size_t i = 0; i < 33; ++i)
-        if (i != 16 && !((name[i] >= '0' && name[i] <= '9') || (name[i] >= 'a' && name[i] <= 'f'))) return false;
-    return true;
+    constexpr std::size_t digits = 16;
+    if (name.size() != 2 * digits + 1 + tail.size() || !name.ends_with(tail) || name[digits] != '-') return std::nullopt;
+    const auto number = [](std::string_view text) -> std::optional<std::uint64_t> {
+        std::uint64_t out = 0;
+        for (const char c : text) {
+            const bool decimal = c >= '0' && c <= '9';
+            if (!decimal && !(c >= 'a' && c <= 'f')) return std::nullopt;
+            out = out << 4 | static_cast<std::uint64_t>(decimal ? c - '0' : c - 'a' + 10);
+        }
+        return out;
+    };
+    const auto term = number(name.substr(0, digits)), first = number(name.substr(digits + 1, digits));
+    if (!term || !first) return std::nullopt;
+    return file_place{{*term}, *first};
 }
 
 }  // namespace cess::volume::local

@@ -10,6 +10,7 @@
 #include <core/base/bytes.hpp>
 #include <core/crypto/crypto.hpp>
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -56,6 +57,11 @@ struct parsed_file {
 
 // TERM-FIRST.journal, both 16 hexadecimal digits, so that names sort as the history does.
 [[nodiscard]] std::string file_name(term_number term, std::uint64_t first);
-[[nodiscard]] bool is_file_name(std::string_view name) noexcept;
+struct file_place {
+    term_number term;
+    std::uint64_t first = 0;
+};
+[[nodiscard]] std::optional<file_place> parse_file_name(std::string_view name) noexcept;
+[[nodiscard]] inline bool is_file_name(std::string_view name) noexcept { return parse_file_name(name).has_value(); }
 
 }  // namespace cess::volume::local

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <map>
+#include <optional>
 
 namespace cess::volume {
 namespace {
@@ -159,7 +160,9 @@ private:
 
 struct lost_file {
     std::string name;
+    std::uint64_t first = 0;  // entry, as its name says
     local::parsed_file content;
+    std::string unreadable;   // why; empty: it is not
 };
 
 std::uint64_t written_unix(const std::string& path) {
@@ -170,30 +173,60 @@ std::uint64_t written_unix(const std::string& path) {
     return static_cast<std::uint64_t>(std::max<std::int64_t>(0, std::chrono::duration_cast<std::chrono::seconds>(system).count()));
 }
 
-// Names sort as the history does.
-lost_journal replay(const std::string& directory, std::vector<lost_file> files) {
-    lost_journal out;
-    out.term = files.front().content.header.term;
-    auto number = files.front().content.header.first;
-    lost_replay history(out);
-    for (auto& file : files) {
-        out.files.push_back(file.name);
-        out.until_unix = std::max(out.until_unix, written_unix(directory + "/" + file.name));
-        if (!out.damage.empty()) continue;
-        if (file.content.header.first != number) {
-            out.damage = "entries " + std::to_string(number) + " and on are missing";
-            continue;
-        }
-        for (auto& entry : file.content.entries) {
-            out.held.push_back(std::move(entry));  // its bytes stay where they are
-            if (auto done = history.run(out.held.back(), {out.term, number}); !done) {
-                out.damage = done.error().what;
-                break;
-            }
-            ++number;
-        }
-        if (out.damage.empty() && file.content.damaged) out.damage = "records after entry " + std::to_string(number - 1) + " do not open";
+// The files of one term, in the order of the history, as their names sort.
+class term_replay {
+public:
+    term_replay(lost_journal& into, const std::string& directory) : m_into(into), m_directory(directory), m_history(into) {}
+
+    void add(lost_file file) {
+        m_into.files.push_back(file.name);
+        m_into.until_unix = std::max(m_into.until_unix, written_unix(m_directory + "/" + file.name));
+        if (m_stopped) return;
+        if (file.unreadable.empty() && file.content.entries.empty() && file.content.damaged) file.unreadable = "its records do not open";
+        if (!file.unreadable.empty()) return miss(file);
+        if (m_missing_from) damage("entries " + std::to_string(*m_missing_from) + " to " + std::to_string(file.first - 1) + " are missing");
+        m_missing_from.reset();
+        if (m_next && file.first != *m_next) return stop("entries " + std::to_string(*m_next) + " and on are missing");
+        replay(std::move(file));
     }
+    [[nodiscard]] std::vector<lost_range> ranges() const { return m_history.ranges(); }
+
+private:
+    // Before anything was read, what follows is still the last that was written where it says so. Later it is not: what was read
+    // may have been overwritten, or shared on, by what is missing.
+    void miss(const lost_file& file) {
+        damage((m_into.files.size() == 1 ? std::string() : file.name + ": ") + file.unreadable);
+        if (m_next) return stop("entries " + std::to_string(*m_next) + " and on are missing");
+        if (!m_missing_from) m_missing_from = file.first;
+    }
+    void replay(lost_file file) {
+        m_next = file.first;
+        for (auto& entry : file.content.entries) {
+            m_into.held.push_back(std::move(entry));  // its bytes stay where they are
+            if (auto done = m_history.run(m_into.held.back(), {m_into.term, *m_next}); !done) return stop(done.error().what);
+            ++*m_next;
+        }
+        if (file.content.damaged) stop("records after entry " + std::to_string(*m_next - 1) + " do not open");
+    }
+    void damage(const std::string& what) { m_into.damage += (m_into.damage.empty() ? "" : "; ") + what; }
+    void stop(const std::string& why) {
+        damage(why);
+        m_stopped = true;
+    }
+
+    lost_journal& m_into;
+    const std::string& m_directory;
+    lost_replay m_history;
+    std::optional<std::uint64_t> m_next;          // entry; none: none was read yet
+    std::optional<std::uint64_t> m_missing_from;  // up to the next file
+    bool m_stopped = false;
+};
+
+lost_journal replay(const std::string& directory, term_number term, std::vector<lost_file> files) {
+    lost_journal out;
+    out.term = term;
+    term_replay history(out, directory);
+    for (auto& file : files) history.add(std::move(file));
     out.ranges = history.ranges();
     return out;
 }
@@ -210,30 +243,23 @@ result<std::vector<lost_journal>> read_lost(const chain::account& who, network_i
     for (const auto& each : names) {
         const std::string_view name = each.name;
         if (each.is_directory || !name.ends_with(suffix)) continue;
-        const auto original = name.substr(0, name.size() - suffix.size());
-        if (!local::is_file_name(original)) continue;
-        const auto unreadable = [&](std::string why) {
-            lost_journal bad;
-            bad.files.push_back(each.name);
-            bad.until_unix = written_unix(directory + "/" + each.name);
-            bad.damage = std::move(why);
-            out.push_back(std::move(bad));
-        };
-        auto content = os::read_file(on, directory + "/" + each.name, file_size_max);
-        if (!content) return std::move(content).error();
-        auto parsed = local::parse_file(who.wrapping, *content);
+        const auto place = local::parse_file_name(name.substr(0, name.size() - suffix.size()));
+        if (!place) continue;
+        auto& file = terms[place->term].emplace_back();
+        file.name = each.name;
+        file.first = place->first;
+        TRY(const auto content, os::read_file(on, directory + "/" + each.name, file_size_max));
+        auto parsed = local::parse_file(who.wrapping, content);
         if (!parsed) {
-            unreadable(parsed.error().code == errc::not_found ? "nothing was written to it" : parsed.error().what);
+            file.unreadable = parsed.error().code == errc::not_found ? "nothing was written to it" : parsed.error().what;
             continue;
         }
         const auto& header = parsed->header;
-        if (header.network != network || header.volume != volume || local::file_name(header.term, header.first) != original) {
-            unreadable("it belongs to another volume");
-            continue;
-        }
-        terms[header.term].push_back({each.name, std::move(*parsed)});
+        const bool ours = header.network == network && header.volume == volume && header.term == place->term && header.first == place->first;
+        if (ours) file.content = std::move(*parsed);
+        else file.unreadable = "it belongs to another volume";
     }
-    for (auto& [term, files] : terms) out.push_back(replay(directory, std::move(files)));
+    for (auto& [term, files] : terms) out.push_back(replay(directory, term, std::move(files)));
     return out;
 }
 

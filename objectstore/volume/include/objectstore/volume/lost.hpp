@@ -30,11 +30,13 @@ struct lost_journal {
     std::uint64_t keys = 0;            // that were set or erased
     std::uint64_t until_unix = 0;      // when a file of it was written last, as the disk says
     std::vector<lost_range> ranges;    // ascending, never overlapping, data in pieces as they were written
-    std::string damage;                // why what may follow cannot be had; empty: nothing is missing
+    std::string damage;                // what of the journal cannot be had, and why; empty: nothing is missing
     std::vector<bytes> held;           // what the ranges' bytes are in
 };
 
-// All that are in a volume's `directory`, oldest first. What cannot be read at all is one without entries, with its damage.
+// All that are in a volume's `directory`, oldest first. One of which nothing can be read has no entries. Entries are read until one
+// is missing; those missing at the beginning are passed over. `damage` tells of both, and which term a file that does not open is
+// of its name does.
 [[nodiscard]] result<std::vector<lost_journal>> read_lost(const chain::account& who, network_id network, volume_id volume, const std::string& directory,
                                                           os::file_system* disk = nullptr);
 
