@@ -104,9 +104,12 @@ result<int> write_stream(const ledger::volume_record& of, const std::vector<volu
     if (chosen.size() > 1) return error(errc::invalid, "volume " + of.name + " has several journals here that were set aside; choose one with --term");
     if (::isatty(STDOUT_FILENO) == 1) return error(errc::invalid, "the stream goes to standard output, which is a terminal; send it to a file or a pipe");
     TRY(const auto missing, client::export_lost(of, *chosen.front(), write_output));
-    if (missing != 0) std::fprintf(stderr, "cess: %s of what was written is not in the journal, and not in the stream\n", format_size(missing).c_str());
+    if (missing.elsewhere != 0) std::fprintf(stderr, "cess: %s of what was written is not in the journal, and not in the stream\n", format_size(missing.elsewhere).c_str());
+    if (missing.past_end != 0)
+        std::fprintf(stderr, "cess: %s of what was written lies past the end of volume %s, which was shrunk since, and is not in the stream; cess volume resize makes room for it\n",
+                     format_size(missing.past_end).c_str(), of.name.c_str());
     incomplete |= tell_damage(*chosen.front(), of.name);
-    return incomplete || missing != 0 ? 1 : 0;
+    return incomplete || missing.elsewhere != 0 || missing.past_end != 0 ? 1 : 0;
 }
 
 result<int> lost(context& c, const arguments& a) {

@@ -434,103 +434,6 @@ std::string told(const volume::lost_journal& of, volume::blob_id blob, std::uint
 
 }  // namespace
 
-TEST_CASE("a journal that was set aside tells what was written where") {
-    set_aside_journal of;
-    const auto lost = of.read(of.disk);
-    REQUIRE(lost.has_value());
-    REQUIRE(lost->size() == 1);
-    const auto& j = lost->front();
-    CHECK(j.damage.empty());
-    CHECK(j.entries >= 6);
-    CHECK(j.keys >= 5);
-    CHECK(j.last.value - j.first.value + 1 >= 6);
-    CHECK(told(j, 1, 15'000, 3000) == "0gg");
-    CHECK(told(j, 1, 18'000, 12'000) == "hhhiiijjjkkk");
-    CHECK(told(j, 1, 30'000, 1000) == "-");
-    CHECK(told(j, 2, 0, 3000) == "hhh");
-    CHECK(told(j, 3, 0, 3000) == "???");
-    CHECK(told(j, 4, 7'000'000, 1000) == "0");
-}
-
-TEST_CASE("of what a block volume's journal tells a volume is made, and nothing else is in it") {
-    set_aside_journal of;
-    const auto lost = of.read(of.disk);
-    REQUIRE(lost.has_value());
-    bytes stream;
-    const auto into = [&](byte_view data) -> result<void> {
-        stream.insert(stream.end(), data.begin(), data.end());
-        return {};
-    };
-    auto record = of.net.record("v");
-    CHECK(client::export_lost(record, lost->front(), into).error().code == errc::unsupported);
-    record.type = ledger::volume_type::block;
-    record.size = 25'600;  // the rest is past the device
-    const auto missing = client::export_lost(record, lost->front(), into);
-    REQUIRE(missing.has_value());
-    CHECK(*missing == 0);
-    std::size_t at = 0;
-    client::diff::reader in([&](byte_span out) -> result<std::size_t> {
-        const auto length = std::min(out.size(), stream.size() - at);
-        std::copy_n(stream.begin() + static_cast<std::ptrdiff_t>(at), length, out.begin());
-        at += length;
-        return length;
-    });
-    const auto head = in.begin();
-    REQUIRE(head.has_value());
-    CHECK(head->to_size == record.size);
-    CHECK_FALSE(head->from.has_value());
-    bytes device(record.size, std::byte{0});
-    for (;;) {
-        const auto next = in.next();
-        if (!next) FAIL(next.error().message());
-        if (!*next) break;
-        const auto* data = std::get_if<client::diff::data>(&**next);
-        REQUIRE(data != nullptr);
-        std::copy(data->content.begin(), data->content.end(), device.begin() + static_cast<std::ptrdiff_t>(data->offset));
-    }
-    for (std::size_t i = 15'000; i < device.size(); ++i) {
-        const auto expected = i < 16'000 ? std::byte{0} : static_cast<std::byte>(i / 3000 + 1);
-        if (device[i] != expected) FAIL("at " << i);
-    }
-}
-
-TEST_CASE("what is torn off, turned or thrown into a journal that was set aside is not taken for what was written") {
-    set_aside_journal of;
-    const auto whole = of.read_with(of.content);
-    REQUIRE(whole.size() == 1);
-    std::uint64_t before = 0;
-    for (std::size_t size = 0; size < std::min<std::size_t>(of.content.size(), 48 * KiB); size += 1009) {
-        const auto torn = of.read_with(byte_view(of.content).first(size));
-        REQUIRE(torn.size() == 1);
-        CHECK(torn.front().entries >= before);
-        CHECK(torn.front().entries <= whole.front().entries);
-        before = torn.front().entries;
-        if (torn.front().entries == 0) CHECK((!torn.front().damage.empty() || size >= volume::local::records_at));
-    }
-    for (std::size_t at = 0; at < std::min<std::size_t>(of.content.size(), 48 * KiB); at += 1511) {
-        auto turned = of.content;
-        turned[at] ^= std::byte{0x40};
-        const auto read = of.read_with(turned);
-        REQUIRE(read.size() == 1);
-        CHECK(read.front().entries <= whole.front().entries);
-        if (read.front().entries == whole.front().entries) CHECK(told(read.front(), 1, 18'000, 12'000) == "hhhiiijjjkkk");
-        else CHECK((!read.front().damage.empty() || read.front().entries + 1 == whole.front().entries));  // of the last one: torn
-    }
-    bytes garbage(20'000);
-    seeded_random(7).fill(garbage);
-    const auto nothing = of.read_with(garbage);
-    REQUIRE(nothing.size() == 1);
-    CHECK(nothing.front().entries == 0);
-    CHECK_FALSE(nothing.front().damage.empty());
-    // Another volume's.
-    of.net.create_volume("w", ledger::volume_type::filesystem);
-    const auto alien = volume::read_lost(of.net.account(), of.net.layer().ledger().trust().network(), of.net.record("w").id, where, &of.disk);
-    REQUIRE(alien.has_value());
-    REQUIRE(alien->size() == 1);
-    CHECK(alien->front().entries == 0);
-    CHECK(alien->front().damage.find("another volume") != std::string::npos);
-}
-
 namespace {
 
 // A journal of one term that was set aside, in files of two entries each. Entry n is change n, and writes 1000 bytes of
@@ -578,6 +481,123 @@ struct lost_files {
 };
 
 }  // namespace
+
+TEST_CASE("a journal that was set aside tells what was written where") {
+    set_aside_journal of;
+    const auto lost = of.read(of.disk);
+    REQUIRE(lost.has_value());
+    REQUIRE(lost->size() == 1);
+    const auto& j = lost->front();
+    CHECK(j.damage.empty());
+    CHECK(j.entries >= 6);
+    CHECK(j.keys >= 5);
+    CHECK(j.last.value - j.first.value + 1 >= 6);
+    CHECK(told(j, 1, 15'000, 3000) == "0gg");
+    CHECK(told(j, 1, 18'000, 12'000) == "hhhiiijjjkkk");
+    CHECK(told(j, 1, 30'000, 1000) == "-");
+    CHECK(told(j, 2, 0, 3000) == "hhh");
+    CHECK(told(j, 3, 0, 3000) == "???");
+    CHECK(told(j, 4, 7'000'000, 1000) == "0");
+}
+
+TEST_CASE("of what a block volume's journal tells a volume is made, and nothing else is in it") {
+    set_aside_journal of;
+    const auto lost = of.read(of.disk);
+    REQUIRE(lost.has_value());
+    bytes stream;
+    const auto into = [&](byte_view data) -> result<void> {
+        stream.insert(stream.end(), data.begin(), data.end());
+        return {};
+    };
+    auto record = of.net.record("v");
+    CHECK(client::export_lost(record, lost->front(), into).error().code == errc::unsupported);
+    record.type = ledger::volume_type::block;
+    record.size = 25'600;  // the rest is past the device
+    const auto missing = client::export_lost(record, lost->front(), into);
+    REQUIRE(missing.has_value());
+    CHECK(missing->elsewhere == 0);
+    CHECK(missing->past_end == 30'000 - record.size);
+    std::size_t at = 0;
+    client::diff::reader in([&](byte_span out) -> result<std::size_t> {
+        const auto length = std::min(out.size(), stream.size() - at);
+        std::copy_n(stream.begin() + static_cast<std::ptrdiff_t>(at), length, out.begin());
+        at += length;
+        return length;
+    });
+    const auto head = in.begin();
+    REQUIRE(head.has_value());
+    CHECK(head->to_size == record.size);
+    CHECK_FALSE(head->from.has_value());
+    bytes device(record.size, std::byte{0});
+    for (;;) {
+        const auto next = in.next();
+        if (!next) FAIL(next.error().message());
+        if (!*next) break;
+        const auto* data = std::get_if<client::diff::data>(&**next);
+        REQUIRE(data != nullptr);
+        std::copy(data->content.begin(), data->content.end(), device.begin() + static_cast<std::ptrdiff_t>(data->offset));
+    }
+    for (std::size_t i = 15'000; i < device.size(); ++i) {
+        const auto expected = i < 16'000 ? std::byte{0} : static_cast<std::byte>(i / 3000 + 1);
+        if (device[i] != expected) FAIL("at " << i);
+    }
+}
+
+TEST_CASE("what was written past the end of a volume that was shrunk since is counted as left out") {
+    lost_files of;
+    const auto into = [](byte_view) -> result<void> { return {}; };
+    auto record = of.net.record("v");
+    auto j = of.read();
+    record.size = 4'500;  // 2500 bytes of data lie past it
+    const auto some = client::export_lost(record, j, into);
+    REQUIRE(some.has_value());
+    CHECK(some->past_end == 2'500);
+    CHECK(some->elsewhere == 0);
+    REQUIRE(of.disk.flip(of.path(1), 20));  // what was shared is elsewhere now, in a blob that is no device
+    j = of.read();
+    record.size = 512;
+    const auto all = client::export_lost(record, j, into);
+    REQUIRE(all.has_value());
+    CHECK(all->past_end == 4'000);
+    CHECK(all->elsewhere == 0);
+}
+
+TEST_CASE("what is torn off, turned or thrown into a journal that was set aside is not taken for what was written") {
+    set_aside_journal of;
+    const auto whole = of.read_with(of.content);
+    REQUIRE(whole.size() == 1);
+    std::uint64_t before = 0;
+    for (std::size_t size = 0; size < std::min<std::size_t>(of.content.size(), 48 * KiB); size += 1009) {
+        const auto torn = of.read_with(byte_view(of.content).first(size));
+        REQUIRE(torn.size() == 1);
+        CHECK(torn.front().entries >= before);
+        CHECK(torn.front().entries <= whole.front().entries);
+        before = torn.front().entries;
+        if (torn.front().entries == 0) CHECK((!torn.front().damage.empty() || size >= volume::local::records_at));
+    }
+    for (std::size_t at = 0; at < std::min<std::size_t>(of.content.size(), 48 * KiB); at += 1511) {
+        auto turned = of.content;
+        turned[at] ^= std::byte{0x40};
+        const auto read = of.read_with(turned);
+        REQUIRE(read.size() == 1);
+        CHECK(read.front().entries <= whole.front().entries);
+        if (read.front().entries == whole.front().entries) CHECK(told(read.front(), 1, 18'000, 12'000) == "hhhiiijjjkkk");
+        else CHECK((!read.front().damage.empty() || read.front().entries + 1 == whole.front().entries));  // of the last one: torn
+    }
+    bytes garbage(20'000);
+    seeded_random(7).fill(garbage);
+    const auto nothing = of.read_with(garbage);
+    REQUIRE(nothing.size() == 1);
+    CHECK(nothing.front().entries == 0);
+    CHECK_FALSE(nothing.front().damage.empty());
+    // Another volume's.
+    of.net.create_volume("w", ledger::volume_type::filesystem);
+    const auto alien = volume::read_lost(of.net.account(), of.net.layer().ledger().trust().network(), of.net.record("w").id, where, &of.disk);
+    REQUIRE(alien.has_value());
+    REQUIRE(alien->size() == 1);
+    CHECK(alien->front().entries == 0);
+    CHECK(alien->front().damage.find("another volume") != std::string::npos);
+}
 
 TEST_CASE("a file of a journal that was set aside and does not open is told as what is missing") {
     lost_files of;

@@ -10,20 +10,22 @@ result<std::vector<volume::lost_journal>> lost_journals(runtime& on, const ledge
     return volume::read_lost(on.account(), ledger::id_of(config.network.origin), of.id, config.directory + "/local/" + of.id.hex());
 }
 
-result<std::uint64_t> export_lost(const ledger::volume_record& of, const volume::lost_journal& what, byte_sink into) {
+result<left_out> export_lost(const ledger::volume_record& of, const volume::lost_journal& what, byte_sink into) {
     if (of.type != ledger::volume_type::block)
         return error(errc::unsupported, "volume " + of.name + " is no block volume: what it lost has no place in one");
     if (what.entries == 0) return error(errc::corrupt, "file " + what.files.front() + " cannot be exported: " + what.damage);
     using kind = volume::lost_range::kind;
-    std::uint64_t missing = 0;
+    left_out missing;
     std::vector<volume::lost_range> ranges;
     diff::header head;
     for (auto each : what.ranges) {
-        if (each.blob != device_blob || each.offset >= of.size) continue;
-        each.length = std::min(each.length, of.size - each.offset);
-        if (each.what == kind::elsewhere) missing += each.length;
+        if (each.blob != device_blob) continue;
+        const auto inside = std::min(each.length, of.size - std::min(of.size, each.offset));
+        if (each.what != kind::zeros) missing.past_end += each.length - inside;
+        each.length = inside;
+        if (each.what == kind::elsewhere) missing.elsewhere += each.length;
         if (each.what == kind::data) head.data += each.length;
-        if (each.what == kind::data) ranges.push_back(each);
+        if (each.what == kind::data && each.length != 0) ranges.push_back(each);
     }
     head.volume = of.name;
     head.to_size = of.size;
