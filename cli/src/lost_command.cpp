@@ -93,7 +93,7 @@ bool tell_damage(const volume::lost_journal& j, const std::string& volume) {
     return true;
 }
 
-result<int> write_stream(const ledger::volume_record& of, const std::vector<volume::lost_journal>& all, const arguments& a) {
+result<int> write_stream(client::runtime& on, const ledger::volume_record& of, const std::vector<volume::lost_journal>& all, const arguments& a) {
     std::vector<const volume::lost_journal*> chosen;
     bool incomplete = false;
     for (const auto& each : all) {
@@ -103,7 +103,8 @@ result<int> write_stream(const ledger::volume_record& of, const std::vector<volu
     if (chosen.empty()) return error(errc::not_found, "volume " + of.name + " has no journal here that was set aside" + (a.term ? " in term " + std::to_string(*a.term) : ""));
     if (chosen.size() > 1) return error(errc::invalid, "volume " + of.name + " has several journals here that were set aside; choose one with --term");
     if (::isatty(STDOUT_FILENO) == 1) return error(errc::invalid, "the stream goes to standard output, which is a terminal; send it to a file or a pipe");
-    TRY(const auto missing, client::export_lost(of, *chosen.front(), write_output));
+    auto data = client::data_of(on, of, *chosen.front());
+    TRY(const auto missing, client::export_lost(of, *chosen.front(), data, write_output));
     if (missing.elsewhere != 0) std::fprintf(stderr, "cess: %s of what was written is not in the journal, and not in the stream\n", format_size(missing.elsewhere).c_str());
     if (missing.past_end != 0)
         std::fprintf(stderr, "cess: %s of what was written lies past the end of volume %s, which was shrunk since, and is not in the stream; cess volume resize makes room for it\n",
@@ -117,7 +118,7 @@ result<int> lost(context& c, const arguments& a) {
     TRY(auto runtime, c.connect());
     TRY(const auto record, runtime->volume(name));
     TRY(const auto all, client::lost_journals(*runtime, record));
-    if (a.stream) return write_stream(record, all, a);
+    if (a.stream) return write_stream(*runtime, record, all, a);
     auto rows = nlohmann::json::array();
     bool incomplete = false;
     for (const auto& each : all) {

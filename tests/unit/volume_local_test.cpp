@@ -375,15 +375,18 @@ struct set_aside_journal {
     [[nodiscard]] result<std::vector<volume::lost_journal>> read(faulty_disk& on) {
         return volume::read_lost(net.account(), net.layer().ledger().trust().network(), net.record("v").id, where, &on);
     }
-    // The same directory with other bytes in that file.
+    std::unique_ptr<faulty_disk> copy;
+    // The same directory with other bytes in that file, as `copy` has it until the next call.
     [[nodiscard]] std::vector<volume::lost_journal> read_with(byte_view other) {
-        faulty_disk copy;
-        REQUIRE(copy.make_directories(where).has_value());
-        REQUIRE(os::write_file_durably(copy, path, other).has_value());
-        auto out = read(copy);
+        copy = std::make_unique<faulty_disk>();
+        REQUIRE(copy->make_directories(where).has_value());
+        REQUIRE(os::write_file_durably(*copy, path, other).has_value());
+        auto out = read(*copy);
         if (!out) FAIL(out.error().message());
         return std::move(*out);
     }
+
+    [[nodiscard]] volume::lost_data data(const volume::lost_journal& j) { return {net.account(), where, j, copy ? copy.get() : &disk}; }
 
     set_aside_journal() {
         faulty_disk other;
@@ -418,14 +421,18 @@ struct set_aside_journal {
 };
 
 // What a journal says of a range, a letter for each 1000 bytes: its value, 0, ? for elsewhere, - for nothing.
-std::string told(const volume::lost_journal& of, volume::blob_id blob, std::uint64_t offset, std::uint64_t length) {
+std::string told(volume::lost_data data, const volume::lost_journal& of, volume::blob_id blob, std::uint64_t offset, std::uint64_t length) {
     std::string out;
     for (auto at = offset; at < offset + length; at += 1000) {
         char letter = '-';
         for (const auto& r : of.ranges) {
             if (r.blob != blob || r.offset > at || r.offset + r.length < at + 1000) continue;
             using kind = volume::lost_range::kind;
-            letter = r.what == kind::zeros ? '0' : r.what == kind::elsewhere ? '?' : static_cast<char>('a' + std::to_integer<int>(r.bytes[at - r.offset]));
+            letter = r.what == kind::zeros ? '0' : '?';
+            if (r.what != kind::data) continue;
+            bytes content(1000);
+            if (const auto read = data.read(r, at - r.offset, content); !read) FAIL(read.error().message());
+            letter = content == bytes(1000, content[0]) ? static_cast<char>('a' + std::to_integer<int>(content[0])) : '!';
         }
         out += letter;
     }
@@ -471,8 +478,9 @@ struct lost_files {
     }
     static std::string path(std::uint64_t first) { return where + "/" + volume::local::file_name(term, first) + ".lost"; }
 
-    volume::lost_journal read() {
-        auto out = volume::read_lost(net.account(), net.layer().ledger().trust().network(), net.record("v").id, where, &disk);
+    [[nodiscard]] volume::lost_data data(const volume::lost_journal& j, os::file_system* on = nullptr) { return {net.account(), where, j, on ? on : &disk}; }
+    volume::lost_journal read(os::file_system* on = nullptr) {
+        auto out = volume::read_lost(net.account(), net.layer().ledger().trust().network(), net.record("v").id, where, on ? on : &disk);
         if (!out) FAIL(out.error().message());
         REQUIRE(out->size() == 1);
         CHECK(out->front().term == term);
@@ -492,12 +500,12 @@ TEST_CASE("a journal that was set aside tells what was written where") {
     CHECK(j.entries >= 6);
     CHECK(j.keys >= 5);
     CHECK(j.last.value - j.first.value + 1 >= 6);
-    CHECK(told(j, 1, 15'000, 3000) == "0gg");
-    CHECK(told(j, 1, 18'000, 12'000) == "hhhiiijjjkkk");
-    CHECK(told(j, 1, 30'000, 1000) == "-");
-    CHECK(told(j, 2, 0, 3000) == "hhh");
-    CHECK(told(j, 3, 0, 3000) == "???");
-    CHECK(told(j, 4, 7'000'000, 1000) == "0");
+    CHECK(told(of.data(j), j, 1, 15'000, 3000) == "0gg");
+    CHECK(told(of.data(j), j, 1, 18'000, 12'000) == "hhhiiijjjkkk");
+    CHECK(told(of.data(j), j, 1, 30'000, 1000) == "-");
+    CHECK(told(of.data(j), j, 2, 0, 3000) == "hhh");
+    CHECK(told(of.data(j), j, 3, 0, 3000) == "???");
+    CHECK(told(of.data(j), j, 4, 7'000'000, 1000) == "0");
 }
 
 TEST_CASE("of what a block volume's journal tells a volume is made, and nothing else is in it") {
@@ -510,10 +518,11 @@ TEST_CASE("of what a block volume's journal tells a volume is made, and nothing 
         return {};
     };
     auto record = of.net.record("v");
-    CHECK(client::export_lost(record, lost->front(), into).error().code == errc::unsupported);
+    auto data = of.data(lost->front());
+    CHECK(client::export_lost(record, lost->front(), data, into).error().code == errc::unsupported);
     record.type = ledger::volume_type::block;
     record.size = 25'600;  // the rest is past the device
-    const auto missing = client::export_lost(record, lost->front(), into);
+    const auto missing = client::export_lost(record, lost->front(), data, into);
     REQUIRE(missing.has_value());
     CHECK(missing->elsewhere == 0);
     CHECK(missing->past_end == 30'000 - record.size);
@@ -533,9 +542,9 @@ TEST_CASE("of what a block volume's journal tells a volume is made, and nothing 
         const auto next = in.next();
         if (!next) FAIL(next.error().message());
         if (!*next) break;
-        const auto* data = std::get_if<client::diff::data>(&**next);
-        REQUIRE(data != nullptr);
-        std::copy(data->content.begin(), data->content.end(), device.begin() + static_cast<std::ptrdiff_t>(data->offset));
+        const auto* piece = std::get_if<client::diff::data>(&**next);
+        REQUIRE(piece != nullptr);
+        std::copy(piece->content.begin(), piece->content.end(), device.begin() + static_cast<std::ptrdiff_t>(piece->offset));
     }
     for (std::size_t i = 15'000; i < device.size(); ++i) {
         const auto expected = i < 16'000 ? std::byte{0} : static_cast<std::byte>(i / 3000 + 1);
@@ -549,14 +558,16 @@ TEST_CASE("what was written past the end of a volume that was shrunk since is co
     auto record = of.net.record("v");
     auto j = of.read();
     record.size = 4'500;  // 2500 bytes of data lie past it
-    const auto some = client::export_lost(record, j, into);
+    auto data = of.data(j);
+    const auto some = client::export_lost(record, j, data, into);
     REQUIRE(some.has_value());
     CHECK(some->past_end == 2'500);
     CHECK(some->elsewhere == 0);
     REQUIRE(of.disk.flip(of.path(1), 20));  // what was shared is elsewhere now, in a blob that is no device
     j = of.read();
     record.size = 512;
-    const auto all = client::export_lost(record, j, into);
+    auto rest = of.data(j);
+    const auto all = client::export_lost(record, j, rest, into);
     REQUIRE(all.has_value());
     CHECK(all->past_end == 4'000);
     CHECK(all->elsewhere == 0);
@@ -581,7 +592,7 @@ TEST_CASE("what is torn off, turned or thrown into a journal that was set aside 
         const auto read = of.read_with(turned);
         REQUIRE(read.size() == 1);
         CHECK(read.front().entries <= whole.front().entries);
-        if (read.front().entries == whole.front().entries) CHECK(told(read.front(), 1, 18'000, 12'000) == "hhhiiijjjkkk");
+        if (read.front().entries == whole.front().entries) CHECK(told(of.data(read.front()), read.front(), 1, 18'000, 12'000) == "hhhiiijjjkkk");
         else CHECK((!read.front().damage.empty() || read.front().entries + 1 == whole.front().entries));  // of the last one: torn
     }
     bytes garbage(20'000);
@@ -604,16 +615,16 @@ TEST_CASE("a file of a journal that was set aside and does not open is told as w
     const auto whole = of.read();
     CHECK(whole.damage.empty());
     CHECK(whole.files.size() == 3);
-    CHECK(told(whole, 1, 1000, 6000) == "bcdefg");
-    CHECK(told(whole, 2, 1000, 2000) == "bc");
+    CHECK(told(of.data(whole), whole, 1, 1000, 6000) == "bcdefg");
+    CHECK(told(of.data(whole), whole, 2, 1000, 2000) == "bc");
     SECTION("the first: the others are read") {
         REQUIRE(of.disk.flip(of.path(1), 20));
         const auto j = of.read();
         CHECK(j.files.size() == 3);
         CHECK(j.entries == 4);
         CHECK(j.first == sequence_number{3});
-        CHECK(told(j, 1, 1000, 6000) == "--defg");
-        CHECK(told(j, 2, 1000, 2000) == "??");
+        CHECK(told(of.data(j), j, 1, 1000, 6000) == "--defg");
+        CHECK(told(of.data(j), j, 2, 1000, 2000) == "??");
         CHECK(j.damage.find("checksum") != std::string::npos);
         CHECK(j.damage.find("entries 1 to 2 are missing") != std::string::npos);
     }
@@ -628,7 +639,7 @@ TEST_CASE("a file of a journal that was set aside and does not open is told as w
         REQUIRE(of.disk.flip(of.path(3), 20));
         const auto j = of.read();
         CHECK(j.entries == 2);
-        CHECK(told(j, 1, 1000, 6000) == "----fg");
+        CHECK(told(of.data(j), j, 1, 1000, 6000) == "----fg");
         CHECK(j.damage.find("entries 1 to 4 are missing") != std::string::npos);
     }
     SECTION("one in between: what follows it may stand on what is missing") {
@@ -636,7 +647,7 @@ TEST_CASE("a file of a journal that was set aside and does not open is told as w
         const auto j = of.read();
         CHECK(j.files.size() == 3);
         CHECK(j.entries == 2);
-        CHECK(told(j, 1, 1000, 6000) == "bc----");
+        CHECK(told(of.data(j), j, 1, 1000, 6000) == "bc----");
         CHECK(j.damage.find("entries 3 and on are missing") != std::string::npos);
     }
     SECTION("the last") {
@@ -652,6 +663,88 @@ TEST_CASE("a file of a journal that was set aside and does not open is told as w
         CHECK(j.ranges.empty());
         CHECK_FALSE(j.damage.empty());
     }
+}
+
+namespace {
+
+// The disk under it, of which it notes how much is read at once.
+class watched_disk final : public os::file_system {
+public:
+    explicit watched_disk(os::file_system& under) : m_under(under) {}
+    std::size_t largest = 0;
+
+    result<std::unique_ptr<os::file>> open(const std::string& path, os::open_mode mode) override {
+        TRY(auto file, m_under.open(path, mode));
+        return std::unique_ptr<os::file>(std::make_unique<watched_file>(*this, std::move(file)));
+    }
+    result<void> rename(const std::string& from, const std::string& to) override { return m_under.rename(from, to); }
+    result<void> remove(const std::string& path) override { return m_under.remove(path); }
+    result<void> make_directories(const std::string& path) override { return m_under.make_directories(path); }
+    result<void> sync_directory(const std::string& path) override { return m_under.sync_directory(path); }
+    result<std::vector<os::directory_entry>> list(const std::string& path) override { return m_under.list(path); }
+    result<os::space> statistics(const std::string& path) override { return m_under.statistics(path); }
+    bool exists(const std::string& path) override { return m_under.exists(path); }
+
+private:
+    class watched_file final : public os::file {
+    public:
+        watched_file(watched_disk& of, std::unique_ptr<os::file> under) : m_of(of), m_under(std::move(under)) {}
+        result<std::size_t> read_at(std::uint64_t offset, byte_span out) override {
+            m_of.largest = std::max(m_of.largest, out.size());
+            return m_under->read_at(offset, out);
+        }
+        result<void> write_at(std::uint64_t offset, byte_view data) override { return m_under->write_at(offset, data); }
+        result<void> truncate(std::uint64_t size) override { return m_under->truncate(size); }
+        result<void> sync() override { return m_under->sync(); }
+        result<std::uint64_t> size() override { return m_under->size(); }
+
+    private:
+        watched_disk& m_of;
+        std::unique_ptr<os::file> m_under;
+    };
+    os::file_system& m_under;
+};
+
+}  // namespace
+
+TEST_CASE("a journal that was set aside is read in pieces, also past a gap in a file") {
+    lost_files of;
+    watched_disk disk(of.disk);
+    const auto j = of.read(&disk);
+    CHECK(of.disk.open(of.path(1), os::open_mode::read).value()->size().value() > 1 * MiB);  // zeros ahead
+    CHECK(told(of.data(j, &disk), j, 1, 1000, 6000) == "bcdefg");
+    CHECK(disk.largest <= 256 * KiB);
+    // A record far behind what does not open is found in whatever piece its head is.
+    const crypto::secret_key secret(bytes(32, std::byte{7}));
+    for (const std::uint64_t at : {std::uint64_t{16}, 256 * KiB - 48, 256 * KiB - 32, 256 * KiB - 16, 256 * KiB, 700 * KiB}) {
+        volume::local::file_header header;
+        header.term = {9};
+        auto file = volume::local::encode_header(header);
+        file.resize(file.size() + at);
+        CHECK_FALSE(volume::local::parse_file(secret, file).value().damaged);
+        volume::local::record_sealer sealer(volume::local::file_key(secret, header.salt), header.salt);
+        append(file, sealer.seal(2, bytes(100)));
+        CHECK(volume::local::parse_file(secret, file).value().damaged);
+    }
+}
+
+TEST_CASE("what a disk does not give of a journal that was set aside is told as missing") {
+    lost_files of;
+    of.disk.fail_at(0, errc::io);  // the list
+    CHECK_FALSE(volume::read_lost(of.net.account(), of.net.layer().ledger().trust().network(), of.net.record("v").id, where, &of.disk).has_value());
+    for (std::uint64_t at = 1; at < 60; ++at) {
+        of.disk.fail_at(at, errc::io);
+        const auto j = of.read();
+        if (!of.disk.fault_met()) break;
+        CHECK(j.entries <= of.entries);
+        CHECK_FALSE(j.damage.empty());
+    }
+    of.disk.no_faults();
+    const auto j = of.read();
+    auto data = of.data(j);
+    REQUIRE(of.disk.flip(of.path(1), volume::local::records_at + 100));
+    bytes out(1000);
+    CHECK(data.read(j.ranges.front(), 0, out).error().code == errc::corrupt);
 }
 
 TEST_CASE("a disk that fails never acknowledges: the miners do, or the flush fails") {

@@ -5,12 +5,21 @@
 
 namespace cess::client {
 
+namespace {
+
+std::string directory_of(runtime& on, const ledger::volume_record& of) { return on.configuration().directory + "/local/" + of.id.hex(); }
+
+}  // namespace
+
 result<std::vector<volume::lost_journal>> lost_journals(runtime& on, const ledger::volume_record& of) {
-    const auto& config = on.configuration();
-    return volume::read_lost(on.account(), ledger::id_of(config.network.origin), of.id, config.directory + "/local/" + of.id.hex());
+    return volume::read_lost(on.account(), ledger::id_of(on.configuration().network.origin), of.id, directory_of(on, of));
 }
 
-result<left_out> export_lost(const ledger::volume_record& of, const volume::lost_journal& what, byte_sink into) {
+volume::lost_data data_of(runtime& on, const ledger::volume_record& of, const volume::lost_journal& journal) {
+    return volume::lost_data(on.account(), directory_of(on, of), journal);
+}
+
+result<left_out> export_lost(const ledger::volume_record& of, const volume::lost_journal& what, volume::lost_data& from, byte_sink into) {
     if (of.type != ledger::volume_type::block)
         return error(errc::unsupported, "volume " + of.name + " is no block volume: what it lost has no place in one");
     if (what.entries == 0) return error(errc::corrupt, "file " + what.files.front() + " cannot be exported: " + what.damage);
@@ -39,7 +48,9 @@ result<left_out> export_lost(const ledger::volume_record& of, const volume::lost
     for (const auto& each : ranges) {
         for (std::uint64_t done = 0; done < each.length; ++records) {
             const auto length = std::min<std::uint64_t>(each.length - done, diff::piece_max);
-            CHECK_OK(out.put(diff::data{each.offset + done, to_bytes(each.bytes.subspan(done, length))}));
+            diff::data piece{each.offset + done, bytes(length)};
+            CHECK_OK(from.read(each, done, piece.content));
+            CHECK_OK(out.put(std::move(piece)));
             done += length;
         }
     }

@@ -10,6 +10,7 @@
 #include <core/base/bytes.hpp>
 #include <core/crypto/crypto.hpp>
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -34,8 +35,6 @@ struct file_header {
 
 // records_at bytes.
 [[nodiscard]] bytes encode_header(const file_header& of);
-// errc::corrupt; errc::not_found if nothing was ever written behind it: a file that was begun when the power went.
-[[nodiscard]] result<file_header> parse_header(byte_view file);
 
 // One record, padded. Not thread-safe.
 class record_sealer {
@@ -48,10 +47,45 @@ private:
     salt256 m_salt;
 };
 
+// Reads a file an entry at a time, so that no more than one is in memory. Movable, not thread-safe.
+class record_reader {
+public:
+    struct source {
+        std::uint64_t size = 0;  // of the file
+        std::function<result<std::size_t>(std::uint64_t offset, byte_span out)> read;  // fewer bytes only at its end
+    };
+    struct record {
+        std::uint64_t number = 0;
+        std::uint64_t at = 0;  // in the file
+        bytes entry;
+    };
+    // errc::corrupt; errc::not_found if nothing was ever written behind the header: a file that was begun when the power went.
+    [[nodiscard]] static result<record_reader> open(const crypto::secret_key& account_wrapping, source from);
+    [[nodiscard]] const file_header& header() const noexcept { return m_header; }
+    // Numbers header().first and on; none: no more can be had. Errors are the source's.
+    [[nodiscard]] result<std::optional<record>> next();
+    // Once next() told of the end: records follow that cannot be had, so that what was acknowledged is missing.
+    [[nodiscard]] bool damaged() const noexcept { return m_damaged; }
+    // One that next() told of, once more. errc::corrupt if it does not open any more.
+    [[nodiscard]] result<bytes> read(std::uint64_t at, std::uint64_t number);
+
+private:
+    record_reader(source from, file_header header, const crypto::secret_key& key);
+    [[nodiscard]] result<std::optional<bytes>> open_record(std::uint64_t at, std::uint64_t number);
+    [[nodiscard]] result<bool> anything_after(std::uint64_t missing);
+
+    source m_from;
+    file_header m_header;
+    crypto::aead m_aead;
+    std::uint64_t m_at = records_at;
+    std::uint64_t m_next = 0;  // number
+    bool m_damaged = false;
+};
+
 struct parsed_file {
     file_header header;
     std::vector<bytes> entries;  // numbers header.first and on
-    bool damaged = false;        // records follow that cannot be had: what was acknowledged is missing
+    bool damaged = false;        // as record_reader tells it
 };
 [[nodiscard]] result<parsed_file> parse_file(const crypto::secret_key& account_wrapping, byte_view file);
 

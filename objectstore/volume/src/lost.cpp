@@ -5,13 +5,13 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <list>
 #include <map>
 #include <optional>
 
 namespace cess::volume {
 namespace {
 
-constexpr std::uint64_t file_size_max = 512 * MiB;
 constexpr std::string_view suffix = ".lost";
 
 // The last state of what a sequence of changes wrote.
@@ -20,7 +20,7 @@ public:
     struct part {
         std::uint64_t end = 0;
         lost_range::kind what = lost_range::kind::data;
-        byte_view bytes;
+        lost_place at;
     };
     using blob_map = std::map<std::uint64_t, part>;  // by offset
 
@@ -54,7 +54,7 @@ public:
                 const bool joins = !out.empty() && out.back().blob == blob && out.back().what == now.what && now.what != lost_range::kind::data &&
                                    out.back().offset + out.back().length == offset;
                 if (joins) out.back().length += now.end - offset;
-                else out.push_back({blob, offset, now.end - offset, now.what, now.bytes});
+                else out.push_back({blob, offset, now.end - offset, now.what, now.at});
             }
         }
         return out;
@@ -67,10 +67,7 @@ private:
         --it;
         if (it->second.end <= at) return;
         auto right = it->second;
-        if (right.what == lost_range::kind::data) {
-            right.bytes = right.bytes.subspan(at - it->first);
-            it->second.bytes = it->second.bytes.first(at - it->first);
-        }
+        right.at.offset += at - it->first;
         it->second.end = at;
         parts.emplace(at, right);
     }
@@ -78,17 +75,19 @@ private:
     std::map<blob_id, blob_map> m_blobs;
 };
 
-// Executes the entries of one journal, as far as its bytes are in it.
+// Executes the entries of one journal; of its bytes it notes where they are.
 class lost_replay {
 public:
     explicit lost_replay(lost_journal& into) : m_into(into) {}
 
-    result<void> run(const bytes& entry, const entry_name& expected) {
+    // `at`: where the entry begins.
+    result<void> run(byte_view entry, const entry_name& expected, lost_place at) {
         wire::decoder in(entry);
         entry_header header;
         in(header);
         if (in.failed() || header.name != expected) return error(errc::corrupt, "an entry that cannot be read");
-        CHECK_OK(take_payload(header, in.rest()));
+        at.offset = entry.size() - in.rest().size();
+        CHECK_OK(take_payload(header, in.rest().size(), at));
         if (!header.changes.empty()) {
             if (m_into.last.value != 0 && header.first != m_into.last.next()) return error(errc::corrupt, "changes are missing between two entries");
             if (m_into.first.value == 0) m_into.first = header.first;
@@ -104,26 +103,32 @@ public:
     std::vector<lost_range> ranges() const { return m_written.all(); }
 
 private:
-    result<void> take_payload(const entry_header& header, byte_view payload) {
+    struct payload {
+        std::uint64_t length = 0;
+        lost_place at;
+    };
+    result<void> take_payload(const entry_header& header, std::uint64_t size, lost_place at) {
         for (const auto& run : header.payload) {
-            if (run.length > payload.size()) return error(errc::corrupt, "an entry with impossible payload");
-            if (run.length != 0) m_payload[{run.segment, run.offset}] = payload.first(run.length);
-            payload = payload.subspan(run.length);
+            if (run.length > size) return error(errc::corrupt, "an entry with impossible payload");
+            if (run.length != 0) m_payload[{run.segment, run.offset}] = {run.length, at};
+            at.offset += run.length;
+            size -= run.length;
         }
         return {};
     }
     // The bytes at a place, as far as they stand together; none: how many are not here.
-    std::pair<byte_view, std::uint64_t> find(segment_number segment, std::uint64_t offset, std::uint64_t length) const {
+    std::pair<std::optional<lost_place>, std::uint64_t> find(segment_number segment, std::uint64_t offset, std::uint64_t length) const {
         const auto next = m_payload.upper_bound({segment, offset});
         if (next != m_payload.begin()) {
-            const auto& [at, run] = *std::prev(next);
-            if (at.first == segment && at.second + run.size() > offset) {
-                const auto from = run.subspan(offset - at.second);
-                return {from.first(std::min<std::uint64_t>(length, from.size())), std::min<std::uint64_t>(length, from.size())};
+            const auto& [begin, run] = *std::prev(next);
+            if (begin.first == segment && begin.second + run.length > offset) {
+                auto at = run.at;
+                at.offset += offset - begin.second;
+                return {at, std::min(length, begin.second + run.length - offset)};
             }
         }
         if (next != m_payload.end() && next->first.first == segment) length = std::min(length, next->first.second - offset);
-        return {{}, length};
+        return {std::nullopt, length};
     }
 
     void apply(const put_edit&) { ++m_into.keys; }
@@ -138,7 +143,7 @@ private:
         for (const auto& place : e.places) {
             for (std::uint64_t done = 0; done < place.length && at < blob_size_max;) {
                 const auto [data, length] = find(place.segment, place.offset + done, std::min(place.length - done, blob_size_max - at));
-                m_written.set(e.blob, at, {at + length, data.empty() ? lost_range::kind::elsewhere : lost_range::kind::data, data});
+                m_written.set(e.blob, at, {at + length, data ? lost_range::kind::data : lost_range::kind::elsewhere, data.value_or(lost_place())});
                 done += length;
                 at += length;
             }
@@ -155,15 +160,18 @@ private:
 
     lost_journal& m_into;
     written_ranges m_written;
-    std::map<std::pair<segment_number, std::uint64_t>, byte_view> m_payload;
+    std::map<std::pair<segment_number, std::uint64_t>, payload> m_payload;
 };
 
-struct lost_file {
-    std::string name;
-    std::uint64_t first = 0;  // entry, as its name says
-    local::parsed_file content;
-    std::string unreadable;   // why; empty: it is not
-};
+// A file, opened to be read in pieces.
+result<local::record_reader> open_records(os::file_system& on, const std::string& path, const crypto::secret_key& key) {
+    TRY(auto opened, on.open(path, os::open_mode::read));
+    const std::shared_ptr<os::file> file = std::move(opened);
+    local::record_reader::source from;
+    TRY(from.size, file->size());
+    from.read = [file](std::uint64_t offset, byte_span out) { return file->read_at(offset, out); };
+    return local::record_reader::open(key, std::move(from));
+}
 
 std::uint64_t written_unix(const std::string& path) {
     std::error_code failed;
@@ -173,40 +181,59 @@ std::uint64_t written_unix(const std::string& path) {
     return static_cast<std::uint64_t>(std::max<std::int64_t>(0, std::chrono::duration_cast<std::chrono::seconds>(system).count()));
 }
 
-// The files of one term, in the order of the history, as their names sort.
+// Whose journals, and where.
+struct searched {
+    os::file_system& disk;
+    const std::string& directory;
+    const crypto::secret_key& key;
+    network_id network;
+    volume_id volume;
+};
+
+// The files of one term, in the order of the history, as their names sort. One of them is open, and one entry in memory.
 class term_replay {
 public:
-    term_replay(lost_journal& into, const std::string& directory) : m_into(into), m_directory(directory), m_history(into) {}
+    term_replay(lost_journal& into, const searched& in) : m_into(into), m_in(in), m_history(into) {}
 
-    void add(lost_file file) {
-        m_into.files.push_back(file.name);
-        m_into.until_unix = std::max(m_into.until_unix, written_unix(m_directory + "/" + file.name));
+    void add(const std::string& name, std::uint64_t first) {
+        const auto path = m_in.directory + "/" + name;
+        m_into.files.push_back(name);
+        m_into.until_unix = std::max(m_into.until_unix, written_unix(path));
         if (m_stopped) return;
-        if (file.unreadable.empty() && file.content.entries.empty() && file.content.damaged) file.unreadable = "its records do not open";
-        if (!file.unreadable.empty()) return miss(file);
-        if (m_missing_from) damage("entries " + std::to_string(*m_missing_from) + " to " + std::to_string(file.first - 1) + " are missing");
+        auto records = open(path, first);
+        auto next = records ? records->next() : result<std::optional<local::record_reader::record>>(records.error());
+        if (next && !*next && records->damaged()) next = error(errc::corrupt, "its records do not open");
+        if (!next) return miss(name, first, next.error().code == errc::not_found ? "nothing was written to it" : next.error().what);
+        if (m_missing_from) damage("entries " + std::to_string(*m_missing_from) + " to " + std::to_string(first - 1) + " are missing");
         m_missing_from.reset();
-        if (m_next && file.first != *m_next) return stop("entries " + std::to_string(*m_next) + " and on are missing");
-        replay(std::move(file));
+        if (m_next && first != *m_next) return stop("entries " + std::to_string(*m_next) + " and on are missing");
+        m_next = first;
+        replay(*records, std::move(next));
     }
     [[nodiscard]] std::vector<lost_range> ranges() const { return m_history.ranges(); }
 
 private:
+    result<local::record_reader> open(const std::string& path, std::uint64_t first) {
+        TRY(auto out, open_records(m_in.disk, path, m_in.key));
+        const auto& header = out.header();
+        const bool ours = header.network == m_in.network && header.volume == m_in.volume && header.term == m_into.term && header.first == first;
+        if (!ours) return error(errc::corrupt, "it belongs to another volume");
+        return out;
+    }
     // Before anything was read, what follows is still the last that was written where it says so. Later it is not: what was read
     // may have been overwritten, or shared on, by what is missing.
-    void miss(const lost_file& file) {
-        damage((m_into.files.size() == 1 ? std::string() : file.name + ": ") + file.unreadable);
+    void miss(const std::string& name, std::uint64_t first, const std::string& why) {
+        damage((m_into.files.size() == 1 ? std::string() : name + ": ") + why);
         if (m_next) return stop("entries " + std::to_string(*m_next) + " and on are missing");
-        if (!m_missing_from) m_missing_from = file.first;
+        if (!m_missing_from) m_missing_from = first;
     }
-    void replay(lost_file file) {
-        m_next = file.first;
-        for (auto& entry : file.content.entries) {
-            m_into.held.push_back(std::move(entry));  // its bytes stay where they are
-            if (auto done = m_history.run(m_into.held.back(), {m_into.term, *m_next}); !done) return stop(done.error().what);
-            ++*m_next;
+    void replay(local::record_reader& records, result<std::optional<local::record_reader::record>> next) {
+        for (; next && *next; next = records.next(), ++*m_next) {
+            const auto& record = **next;
+            if (auto done = m_history.run(record.entry, {m_into.term, *m_next}, {m_into.files.size() - 1, record.at, record.number, 0}); !done)
+                return stop(done.error().what);
         }
-        if (file.content.damaged) stop("records after entry " + std::to_string(*m_next - 1) + " do not open");
+        if (!next || records.damaged()) stop("records after entry " + std::to_string(*m_next - 1) + (next ? " do not open" : " cannot be read: " + next.error().what));
     }
     void damage(const std::string& what) { m_into.damage += (m_into.damage.empty() ? "" : "; ") + what; }
     void stop(const std::string& why) {
@@ -215,52 +242,87 @@ private:
     }
 
     lost_journal& m_into;
-    const std::string& m_directory;
+    const searched& m_in;
     lost_replay m_history;
     std::optional<std::uint64_t> m_next;          // entry; none: none was read yet
     std::optional<std::uint64_t> m_missing_from;  // up to the next file
     bool m_stopped = false;
 };
 
-lost_journal replay(const std::string& directory, term_number term, std::vector<lost_file> files) {
-    lost_journal out;
-    out.term = term;
-    term_replay history(out, directory);
-    for (auto& file : files) history.add(std::move(file));
-    out.ranges = history.ranges();
-    return out;
-}
-
 }  // namespace
 
 result<std::vector<lost_journal>> read_lost(const chain::account& who, network_id network, volume_id volume, const std::string& directory, os::file_system* disk) {
-    auto& on = disk ? *disk : os::posix_file_system();
+    const searched in{disk ? *disk : os::posix_file_system(), directory, who.wrapping, network, volume};
     std::vector<lost_journal> out;
-    if (!on.exists(directory)) return out;
-    TRY(auto names, on.list(directory));
+    if (!in.disk.exists(directory)) return out;
+    TRY(auto names, in.disk.list(directory));
     std::sort(names.begin(), names.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
-    std::map<term_number, std::vector<lost_file>> terms;
+    std::map<term_number, std::vector<std::pair<std::string, std::uint64_t>>> terms;
     for (const auto& each : names) {
         const std::string_view name = each.name;
         if (each.is_directory || !name.ends_with(suffix)) continue;
         const auto place = local::parse_file_name(name.substr(0, name.size() - suffix.size()));
-        if (!place) continue;
-        auto& file = terms[place->term].emplace_back();
-        file.name = each.name;
-        file.first = place->first;
-        TRY(const auto content, os::read_file(on, directory + "/" + each.name, file_size_max));
-        auto parsed = local::parse_file(who.wrapping, content);
-        if (!parsed) {
-            file.unreadable = parsed.error().code == errc::not_found ? "nothing was written to it" : parsed.error().what;
-            continue;
-        }
-        const auto& header = parsed->header;
-        const bool ours = header.network == network && header.volume == volume && header.term == place->term && header.first == place->first;
-        if (ours) file.content = std::move(*parsed);
-        else file.unreadable = "it belongs to another volume";
+        if (place) terms[place->term].emplace_back(each.name, place->first);
     }
-    for (auto& [term, files] : terms) out.push_back(replay(directory, term, std::move(files)));
+    for (const auto& [term, files] : terms) {
+        auto& journal = out.emplace_back();
+        journal.term = term;
+        term_replay history(journal, in);
+        for (const auto& [name, first] : files) history.add(name, first);
+        journal.ranges = history.ranges();
+    }
     return out;
+}
+
+// ---- the bytes -------------------------------------------------------------------------------------------
+
+struct lost_data::state {
+    os::file_system& disk;
+    const std::string directory;
+    const crypto::secret_key key;
+    const std::vector<std::string> files;
+
+    struct held {
+        std::size_t file = 0;
+        std::uint64_t record = 0;
+        bytes entry;
+    };
+    std::list<held> recent;  // the last met first
+    std::uint64_t size = 0;  // of those
+    std::optional<local::record_reader> open;
+    std::size_t opened = 0;  // which
+
+    result<const bytes*> entry_at(const lost_place& at) {
+        const auto known = std::find_if(recent.begin(), recent.end(), [&](const held& h) { return h.file == at.file && h.record == at.record; });
+        if (known != recent.end()) {
+            recent.splice(recent.begin(), recent, known);
+            return &recent.front().entry;
+        }
+        if (!open || opened != at.file) {
+            open.reset();
+            TRY(auto reader, open_records(disk, directory + "/" + files[at.file], key));
+            open.emplace(std::move(reader));
+            opened = at.file;
+        }
+        TRY(auto entry, open->read(at.record, at.number));
+        for (; !recent.empty() && size + entry.size() > memory_max; recent.pop_back()) size -= recent.back().entry.size();
+        size += entry.size();
+        recent.push_front({at.file, at.record, std::move(entry)});
+        return &recent.front().entry;
+    }
+};
+
+lost_data::lost_data(const chain::account& who, std::string directory, const lost_journal& of, os::file_system* disk)
+    : m_state(new state{disk ? *disk : os::posix_file_system(), std::move(directory), who.wrapping, of.files, {}, 0, std::nullopt, 0}) {}
+lost_data::~lost_data() = default;
+lost_data::lost_data(lost_data&&) noexcept = default;
+
+result<void> lost_data::read(const lost_range& of, std::uint64_t offset, byte_span out) {
+    TRY(const auto* entry, m_state->entry_at(of.at));
+    const auto from = of.at.offset + offset;
+    if (from > entry->size() || out.size() > entry->size() - from) return error(errc::corrupt, "entry " + std::to_string(of.at.number) + " of a local journal is shorter than it was");
+    std::copy_n(entry->begin() + static_cast<std::ptrdiff_t>(from), out.size(), out.begin());
+    return {};
 }
 
 }  // namespace cess::volume

@@ -10,6 +10,7 @@ namespace cess::client {
 
 // Oldest first. Reads this machine's disk, and needs no miner.
 [[nodiscard]] result<std::vector<volume::lost_journal>> lost_journals(runtime& on, const ledger::volume_record& of);
+[[nodiscard]] volume::lost_data data_of(runtime& on, const ledger::volume_record& of, const volume::lost_journal& journal);
 
 // Bytes that were written and are not in the stream.
 struct left_out {
@@ -18,6 +19,6 @@ struct left_out {
 };
 // Of a block volume: what `cess import-diff` makes a volume of the same size of, that holds what was lost where it was
 // written, and nothing elsewhere.
-[[nodiscard]] result<left_out> export_lost(const ledger::volume_record& of, const volume::lost_journal& what, byte_sink into);
+[[nodiscard]] result<left_out> export_lost(const ledger::volume_record& of, const volume::lost_journal& what, volume::lost_data& data, byte_sink into);
 
 }  // namespace cess::client
