@@ -729,6 +729,10 @@ TEST_CASE("a view's state may be stored once more, and pins what it pinned") {
     other = what;
     other.name = "t";
     CHECK(code(on.run(other)) == errc::not_found);
+    REQUIRE(code(on.run(on.view(v, "t", 20, 6))) == errc::ok);
+    other.at = on.find<view_record>(key::view(v, "t"))->at;
+    CHECK(code(on.run(other)) == errc::conflict);  // past the head
+    REQUIRE(code(on.run(delete_view{v, "t"})) == errc::ok);
     CHECK(code(on.run(on.stranger, what)) == errc::permission);
     auto clone = on.creation("clone");
     clone.base = view_ref{v, "s"};

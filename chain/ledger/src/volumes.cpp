@@ -233,6 +233,8 @@ result<bytes> execute(transition& in, const rewrite_view& what) {
     if (!before) return error(errc::not_found, label);
     if (before->clones != 0) return error(errc::busy, label + " has clones, which share what it names");
     if (what.at.sequence != before->at.sequence) return error(errc::conflict, label + " is of another change");
+    // An owner may begin with a view past the head, and takes its segments for those of a head.
+    if (what.at.sequence > volume.head.sequence) return error(errc::conflict, label + " is past the head");
     if (what.at.term > volume.term) return error(errc::invalid, label + ": its root is of a term that was never granted");
     if (!what.at.manifest || what.at.manifest->lineage != volume.id) return error(errc::invalid, label + ": its root is not of the volume's own lineage");
     CHECK_OK(check_manifest(in, volume, what.at));

@@ -340,7 +340,7 @@ struct seal_leases { volume_id volume; term_number term; template <class S, clas
 // alone. The volume stands alone from then on.
 struct drop_base { volume_id volume; term_number term; sequence_number at; template <class S, class C> static void describe(S& s, C& c) { c(s.volume, s.term, s.at); } };
 // The owner stored a view's state once more, in other segments, which the ledger has by now: `at` is of the same sequence, and
-// the view takes it and the volume's keys of today. Not while clones stand on it: they name what it named.
+// the view takes it and the volume's keys of today. Not while clones stand on it, which name what it named, nor past the head.
 struct rewrite_view {
     volume_id volume;
     term_number term;
