@@ -105,8 +105,9 @@ cess clone disk@two busy > /dev/null
 expect 1 'no clone' cess volume flatten disk
 expect 1 'clones' cess snapshot rename disk@one other
 cess snapshot create busy@own > /dev/null
+cess clone busy@own child > /dev/null
 expect 1 'busy@own' cess volume flatten busy
-cess snapshot delete busy@own
+cess volume delete child > /dev/null
 [ "$(cess volume flatten alone 2> "$work/err")" = "volume alone stands alone now" ] || fail "flatten: $(cat "$work/err")"
 [ ! -s "$work/err" ] || fail "something extra in a pipe: $(cat "$work/err")"
 expect 1 'no clone' cess volume flatten alone
@@ -118,6 +119,9 @@ image alone "$work/back" && cmp "$work/back" "$work/one" || fail "flattening cha
 image busy "$work/back" && cmp "$work/back" "$work/two" || fail "a flattened clone was detached as something else"
 cess snapshot rename disk@one uno > /dev/null && cess snapshot rename disk@uno one > /dev/null || fail "a flattened clone holds its base"
 cess fsck alone > /dev/null || fail "fsck of a flattened clone"
+cess fsck busy > /dev/null || fail "fsck of a flattened clone with a snapshot"
+image busy@own "$work/back" && cmp "$work/back" "$work/two" || fail "flattening changed a snapshot of a clone"
+cess snapshot delete busy@own
 cess volume delete busy > /dev/null
 
 say "to another network: a whole stream, then a difference"

@@ -560,11 +560,26 @@ ledger::volume_record memory_network::record(const std::string& name) {
 
 result<void> memory_network::delete_snapshot(const std::string& volume, const std::string& snapshot) {
     const auto id = record(volume).id;
+    {
+        const std::lock_guard lock(m_state->mutex);
+        ledger::delete_view what;
+        what.volume = id;
+        what.name = snapshot;
+        CHECK_OK(m_state->submit(m_account, std::move(what)));
+    }
+    return reap(volume);
+}
+
+result<void> memory_network::delete_volume(const std::string& volume) {
+    const auto id = record(volume).id;
     const std::lock_guard lock(m_state->mutex);
-    ledger::delete_view what;
-    what.volume = id;
-    what.name = snapshot;
-    CHECK_OK(m_state->submit(m_account, std::move(what)));
+    CHECK_OK(m_state->submit(m_account, ledger::delete_volume{id}));
+    return {};
+}
+
+result<void> memory_network::reap(const std::string& volume) {
+    const auto id = record(volume).id;
+    const std::lock_guard lock(m_state->mutex);
     for (;;) {
         TRY(auto count, m_state->submit(m_account, ledger::reap{id, 100}));
         TRY(auto settled, wire::decode<std::uint64_t>(count));
@@ -652,6 +667,14 @@ void memory_network::tell_deposed(const std::string& name) {
     const std::lock_guard lock(m_state->told_mutex);
     for (auto& [of, tell] : m_state->told)
         if (of.first == now.id && of.second < now.term && tell) tell(error(errc::fenced, "a newer owner took the volume"));
+}
+
+bool memory_network::has_segment(const volume_id& lineage, segment_number number) const {
+    const std::lock_guard lock(m_state->mutex);
+    const auto there = [&](segment_number which) { return m_state->ledger_state.get(ledger::key::segment(lineage, which)).has_value(); };
+    if (there(number)) return true;
+    const auto leads = m_state->ledger_state.get(ledger::key::forward(lineage, number));
+    return leads && there(wire::decode<ledger::forward_record>(*leads)->to);
 }
 
 std::size_t memory_network::segments() const {

@@ -43,6 +43,8 @@ public:
     [[nodiscard]] result<ledger::volume_record> clone(const std::string& volume, const std::string& snapshot, const std::string& name);
     [[nodiscard]] ledger::volume_record record(const std::string& name);
     [[nodiscard]] result<void> delete_snapshot(const std::string& volume, const std::string& snapshot);
+    [[nodiscard]] result<void> delete_volume(const std::string& volume);
+    [[nodiscard]] result<void> reap(const std::string& volume);  // what waits to be freed
     [[nodiscard]] result<void> rename_snapshot(const std::string& volume, const std::string& snapshot, const std::string& to);
     [[nodiscard]] result<void> anchor_head(const std::string& volume, const std::string& snapshot);  // a view of it, made by no engine
     [[nodiscard]] result<void> resize(const std::string& volume, std::uint64_t size);
@@ -63,6 +65,7 @@ public:
 
     // ---- what is there
     [[nodiscard]] std::size_t segments() const;
+    [[nodiscard]] bool has_segment(const volume_id& lineage, segment_number number) const;  // in the ledger, or led on by it
     [[nodiscard]] std::uint64_t segment_bytes() const;
     [[nodiscard]] std::uint64_t data_bytes(const std::string& volume) const;  // of committed segments, without metadata
     [[nodiscard]] std::uint64_t ahead_bytes() const;  // that were asked for before they were read

@@ -322,9 +322,6 @@ result<ledger::volume_record> runtime_implementation::clone(const ::cess::volume
 result<void> runtime_implementation::flatten(const std::string& name, const std::function<void(std::uint64_t, std::uint64_t)>& progress) {
     TRY(auto record, volume(name));
     if (!record.base) return error(errc::unsupported, "volume " + name + " shares nothing with a snapshot: it is no clone");
-    TRY(const auto own, snapshots(name));
-    if (!own.empty())
-        return error(errc::not_empty, "volume " + name + " has snapshots that share what it inherited; delete them first, such as " + name + "@" + own.front().name);
     for (;;) {
         TRY(const auto answered, through_owner(record, flatten_volume()));
         // Nobody has it attached, or not any more.

@@ -13,7 +13,6 @@ namespace {
 
 constexpr std::size_t added_at_once_max = 2000;   // segments in one transaction
 constexpr std::size_t generations_max = 64;       // of a volume's key; then snapshots rotate it no more
-constexpr std::uint32_t metadata_block = 32 * KiB;
 
 // Refusals that the same view would meet again for ever. Whatever else goes wrong is tried again: a snapshot was promised.
 bool refused_for_good(const error& e) {

@@ -106,10 +106,9 @@ private:
 
     // flattening
     struct inherited_run;
-    [[nodiscard]] result<void> copy_all_inherited(const std::function<bool(std::uint64_t, std::uint64_t)>& progress);
+    [[nodiscard]] result<std::uint64_t> copy_all_inherited(const std::function<bool(std::uint64_t, std::uint64_t)>& progress);
     [[nodiscard]] result<std::vector<inherited_run>> inherited_after(bytes& cursor) const;
     [[nodiscard]] result<void> copy_inherited(const inherited_run& run);
-    [[nodiscard]] result<void> refuse_snapshots(sequence_number before) const;
     [[nodiscard]] result<void> drop_base(sequence_number at);
     [[nodiscard]] bool pause_for(std::uint64_t bytes);  // false: closing
 

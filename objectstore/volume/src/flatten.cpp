@@ -1,10 +1,12 @@
-// Flattening: a clone copies what it inherited, until it names its own lineage alone.
+// Flattening: a clone copies what it inherited, until it, and each of its snapshots, names its own lineage alone.
 //
 // The copies are ordinary writes of ours that are applied only if the range is still what was read, so that journal,
 // replay and cuts know nothing of this. What users share meanwhile may spread inherited places behind the walk: it goes
-// round until nothing inherited is mapped, and from then on nothing can be.
+// round until nothing inherited is mapped, and from then on nothing can be. Snapshots taken before that are rewritten then
+// (view_rewriting.hpp).
 #include "engine.hpp"
 #include "rocks.hpp"
+#include "view_rewriting.hpp"
 
 #include <core/net/blocking.hpp>
 
@@ -31,18 +33,26 @@ result<void> engine::flatten(const std::function<bool(std::uint64_t, std::uint64
     const std::unique_lock mine(m_flattening, std::try_to_lock);
     if (!mine) return error(errc::conflict, "volume " + record().name + " is being flattened already");
     if (!record().base) return error(errc::unsupported, "volume " + record().name + " shares nothing with a snapshot: it is no clone");
-    (void)refresh_views();
-    CHECK_OK(refuse_snapshots({~std::uint64_t{0}}));
-    CHECK_OK(copy_all_inherited(progress));
+    std::uint64_t before = 0;
+    view_rewriter::parts parts{m_layer, *m_holder, m_who, *m_pool, *m_space, m_settings, record(), {}};
+    parts.pace = [&](std::uint64_t done, std::uint64_t total, std::uint64_t copied) -> result<void> {
+        CHECK_OK(check_writable());
+        if (total != 0 && !progress(before + done, before + total)) return error(errc::canceled, "flattening was stopped");
+        return copied == 0 || pause_for(copied) ? result<void>() : check_writable();
+    };
+    view_rewriter views(std::move(parts));
+    CHECK_OK(views.refuse_clones());
+    TRY(before, copy_all_inherited(progress));
     CHECK_OK(m_store->rewrite(m_inherited_files, [this] { return !check_writable(); }));
     CHECK_OK(apply_nothing());
     const auto at = applied();
-    CHECK_OK(checkpoint());
-    CHECK_OK(refuse_snapshots(at));  // those before it are anchored now
-    return drop_base(at);
+    CHECK_OK(checkpoint());  // snapshots before it are anchored then, or given up
+    TRY(const auto since, views.run(at));
+    return drop_base(since);
 }
 
-result<void> engine::copy_all_inherited(const std::function<bool(std::uint64_t, std::uint64_t)>& progress) {
+// Answers how much it was.
+result<std::uint64_t> engine::copy_all_inherited(const std::function<bool(std::uint64_t, std::uint64_t)>& progress) {
     const auto total = m_table->inherited_bytes();
     while (m_table->inherited_bytes() != 0) {
         CHECK_OK(check_writable());
@@ -57,7 +67,7 @@ result<void> engine::copy_all_inherited(const std::function<bool(std::uint64_t, 
         // Extents of a dropped blob are cleared behind.
         if (m_table->inherited_bytes() != 0) std::this_thread::sleep_for(pause_before_next_round);
     }
-    return {};
+    return total;
 }
 
 // What the extent map inherits from `cursor` on, noted in bounded memory; the cursor is empty at the end.
@@ -127,16 +137,6 @@ bool engine::pause_for(std::uint64_t bytes) {
         std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
     return true;
-}
-
-result<void> engine::refuse_snapshots(sequence_number before) const {
-    const std::lock_guard lock(m_state_mutex);
-    std::string named;
-    for (const auto* list : {&m_anchored, &m_pending})
-        for (const auto& [name, info] : *list)
-            if (info.at < before && named.size() < 200) named += " " + record().name + "@" + name;
-    if (named.empty()) return {};
-    return error(errc::not_empty, "volume " + record().name + " has snapshots that share what it inherited; delete them first:" + named);
 }
 
 result<void> engine::drop_base(sequence_number at) {

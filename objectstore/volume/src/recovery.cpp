@@ -2,6 +2,7 @@
 #include "rocks.hpp"
 
 #include "engine.hpp"
+#include "loading.hpp"
 #include "local_past.hpp"
 #include "root_files.hpp"
 
@@ -9,12 +10,6 @@
 #include <core/net/blocking.hpp>
 
 namespace cess::volume {
-namespace {
-
-struct loaded {
-    std::unique_ptr<store> state;
-    std::unique_ptr<segment_table> table;
-};
 
 store::options options_of(const settings& how, bool read_only) {
     store::options out;
@@ -26,7 +21,6 @@ store::options options_of(const settings& how, bool read_only) {
     return out;
 }
 
-// The store of a root, or an empty one, with its segment table; `own` gets a lineage index if it has none yet.
 result<loaded> load(const store::options& how, const root_manifest& manifest, std::optional<volume_id> own) {
     loaded out;
     TRY(out.state, store::open(how));
@@ -53,6 +47,8 @@ result<loaded> load(const store::options& how, const root_manifest& manifest, st
     for (const auto& late : manifest.rows) out.table->load(late.lineage, late.row, false);
     return out;
 }
+
+namespace {
 
 // The newest state the ledger holds: the head, or a snapshot that was anchored when its owner died before moving the head.
 result<ledger::root> newest_root(layer::layer& on, const ledger::volume_record& record, std::set<std::string>& names) {

@@ -6,6 +6,8 @@
 
 namespace cess::volume {
 
+inline constexpr std::uint32_t metadata_block = 32 * KiB;  // of what is stored of metadata
+
 // Reads and checks the manifest of a root that is not empty.
 [[nodiscard]] result<root_manifest> fetch_manifest(layer::layer& on, const layer::keyring& keys, const ledger::root& of);
 // One table, whole and verified.

@@ -142,9 +142,9 @@ public:
     [[nodiscard]] virtual result<void> hold_writes(std::uint64_t id, net::duration at_most) = 0;
     // errc::timeout: it did not last until now.
     [[nodiscard]] virtual result<void> release_writes(std::uint64_t id) = 0;
-    // Of a clone: copies what it still shares with its base, behind users' I/O, until it stands alone and the base may be
-    // deleted. Tells bytes copied, and of how many; false stops it. errc::not_empty while it has snapshots, which share it too. What is
-    // copied stays so: after an error, or a crash, another call goes on.
+    // Of a clone: copies what it and its snapshots still share with its base, behind users' I/O, until it stands alone and the base
+    // may be deleted. Tells bytes copied, and of how many as far as known; false stops it. errc::busy while a snapshot of it that shares them
+    // has clones. What is copied stays so: after an error, or a crash, another call goes on.
     [[nodiscard]] virtual result<void> flatten(const std::function<bool(std::uint64_t done, std::uint64_t total)>& progress) = 0;
     [[nodiscard]] virtual result<void> resize(std::uint64_t size) = 0;
     [[nodiscard]] virtual result<void> checkpoint() = 0;  // and wait until its root is final
