@@ -19,12 +19,27 @@ constexpr std::size_t members = 4;
 
 class mortal_store final : public kv::store {
 public:
-    result<std::optional<bytes>> get(const bytes& key) override { return below.get(key); }
+    result<std::optional<bytes>> get(const bytes& key) override {
+        if (throws) throw std::runtime_error("the store is gone");
+        return below.get(key);
+    }
     result<std::vector<kv::entry>> scan(const bytes& p, const bytes& a, std::size_t n) override { return below.scan(p, a, n); }
     result<void> commit(const kv::batch& b) override { return dead ? error(errc::io, "dead") : below.commit(b); }
     result<void> flush() override { return dead ? error(errc::io, "dead") : below.flush(); }
     kv::memory_store below;
-    bool dead = false;
+    bool dead = false, throws = false;
+};
+
+// Throws out of every call, as what it stands on may when memory is short.
+class throwing_caller final : public net::caller {
+public:
+    explicit throwing_caller(std::unique_ptr<net::caller> to) : below(std::move(to)) {}
+    net::awaitable<result<net::reply>> call(net::peer to, net::request what, net::time_point deadline, net::lane on) override {
+        if (throws) throw std::runtime_error("out of everything");
+        return below->call(std::move(to), std::move(what), deadline, on);
+    }
+    std::unique_ptr<net::caller> below;
+    bool throws = false;
 };
 
 struct member {
@@ -33,7 +48,7 @@ struct member {
     test::faulty_disk disk;
     mortal_store state;
     metrics count;
-    std::unique_ptr<net::caller> caller;
+    std::unique_ptr<throwing_caller> caller;
     std::unique_ptr<chain::validator> node;
     [[nodiscard]] node_id id() const { return crypto::id_of<node_id>(key.pub()); }
 };
@@ -54,7 +69,7 @@ public:
             auto& m = *all.emplace_back(std::make_unique<member>());
             m.key = test::key_from(100 + i);
             m.coin = dealt.secrets[i];
-            m.caller = network.caller_as(m.id());
+            m.caller = std::make_unique<throwing_caller>(network.caller_as(m.id()));
             config.origin.first.members.push_back(m.key.pub());
             config.validators.push_back({m.id(), "member"});
         }
@@ -163,6 +178,16 @@ public:
         if (!got) return std::move(got).error();
         return std::move(got->body);
     }
+    // Of member 0.
+    errc ask(net::caller& as, net::method_id method, bytes head, bytes body) {
+        net::request what;
+        what.method = method;
+        what.head = std::move(head);
+        what.body = std::move(body);
+        const auto got = world.run(as.call(config.validators[0], std::move(what), world.now() + 10s, net::lane::control));
+        return got ? errc::ok : got.error().code;
+    }
+    [[nodiscard]] bytes blocks_head() const { return wire::encode(std::pair(std::uint8_t{1}, ledger::id_of(config.origin))); }
     static net::awaitable<result<void>> quiet(net::awaitable<void> op) {
         co_await std::move(op);
         co_return result<void>();
@@ -355,21 +380,57 @@ TEST_CASE("a member whose state is not what the others signed stops and says so"
     CHECK(on.done(7, 8));
 }
 
+TEST_CASE("a member whose task throws stops, says why, and joins all the same") {
+    committee_run on(12);
+    on.start_all();
+    on.world.run_for(1s);
+    auto& broken = *on.all[1];
+    CHECK(broken.node->failure().code == errc::ok);
+    broken.caller->throws = true;
+    on.submit(0, 1min);
+    on.world.run_for(10s);
+    CHECK(broken.node->failure().what.find("out of everything") != std::string::npos);
+    CHECK(broken.count.render().find("cess_chain_stopped 1") != std::string::npos);
+    CHECK(on.done(0, 1));
+    const auto stopped = on.world.run(committee_run::quiet(broken.node->stop()));
+    CHECK(stopped.has_value());
+    broken.caller->throws = false;
+    on.end(1, false);
+    REQUIRE(on.start(1).has_value());
+    on.world.run_for(30s);
+    CHECK(on.agree());
+    CHECK(broken.node->failure().code == errc::ok);
+}
+
+TEST_CASE("a member that throws while it takes another's block stops and says why") {
+    committee_run on(13);
+    on.start_all();
+    on.world.run_for(5min);  // past the horizon, below which the store is asked
+    auto& broken = *on.all[0];
+    broken.state.throws = true;
+    consensus::block what;
+    auto& body = what.body;
+    body.network = ledger::id_of(on.config.origin);
+    body.epoch = on.config.origin.first.epoch;
+    body.author = 1;
+    body.round = static_cast<consensus::round_number>(broken.count.make_gauge("cess_consensus_round", "").value());
+    for (consensus::author_index i = 0; i < members; ++i)
+        if (i != 1) body.parents.push_back({body.round - 1, i, hash256()});
+    body.weak.push_back({1, 1, hash256()});
+    CHECK(on.ask(*on.all[1]->caller, 0x0280, on.blocks_head(), wire::encode(std::vector<bytes>{wire::encode(what)})) != errc::ok);
+    broken.state.throws = false;
+    on.world.run_for(10s);
+    CHECK(broken.node->failure().what.find("the store is gone") != std::string::npos);
+}
+
 TEST_CASE("strangers, garbage and other networks' messages move no member") {
     committee_run on(5);
     on.start_all();
     on.world.run_for(1s);
-    const auto ask = [&](net::caller& as, net::method_id method, bytes head, bytes body) {
-        net::request what;
-        what.method = method;
-        what.head = std::move(head);
-        what.body = std::move(body);
-        const auto got = on.world.run(as.call(on.config.validators[0], std::move(what), on.world.now() + 10s, net::lane::control));
-        return got ? errc::ok : got.error().code;
-    };
+    const auto ask = [&](net::caller& as, net::method_id method, bytes head, bytes body) { return on.ask(as, method, std::move(head), std::move(body)); };
     auto& peer = *on.all[1]->caller;
     const auto network = ledger::id_of(on.config.origin);
-    const auto head = wire::encode(std::pair(std::uint8_t{1}, network));
+    const auto head = on.blocks_head();
     CHECK(ask(*on.caller, 0x0280, head, wire::encode(std::vector<bytes>())) == errc::permission);
     CHECK(ask(peer, 0x0280, head, wire::encode(std::vector<bytes>())) == errc::ok);
     CHECK(ask(peer, 0x0280, {}, {}) == errc::protocol);

@@ -1,5 +1,6 @@
 #include "committee_member.hpp"
 
+#include "exception_words.hpp"
 #include "patient_offload.hpp"
 
 #include <core/base/log.hpp>
@@ -57,7 +58,7 @@ committee_member::committee_member(const validator_dependencies& on, consensus::
     : m_world(on.world), m_workers(on.workers), m_store(on.state), m_network(ledger::id_of(on.origin)), m_self(self), m_limits(on.limits),
       m_keys(on.identity, on.origin.first.members),
       m_coin(m_network, on.origin.first.epoch, self, on.committee->coin, on.origin.coin, consensus::rules::of(on.origin.first.members.size()).coin_quorum),
-      m_strand(on.world.executor()), m_tasks(m_strand),
+      m_strand(on.world.executor()), m_tasks(m_strand, [this](std::exception_ptr thrown) { broke(std::move(thrown)); }),
       m_replica(context_of(on.origin), self, on.committee->pace, m_archive, m_keys, m_coin, from ? std::optional(from->core) : std::nullopt),
       m_heights(contained, digest, from ? from->height : block_height{}),
       m_links(on.world, on.committee->through, m_tasks, m_network, self, in_order(on.origin.first, on.committee->members),
@@ -163,6 +164,7 @@ net::awaitable<void> committee_member::write_log() {
         auto job = patient_offload(m_world, m_workers, work);
         auto done = co_await std::move(job);
         if (!done) co_return fail(std::move(done).error());
+        if (stopped()) co_return;
         for (const auto& block : *batch) m_archive.underway.erase(block->ref);
         if (!own) continue;
         m_archive.own = {};
@@ -205,6 +207,11 @@ void committee_member::hand_over(ordered what) {
     (void)m_bell.try_send(true);  // full: it rings already
 }
 
+bool committee_member::stopped() const {
+    std::lock_guard lock(m_mutex);
+    return m_stopped;
+}
+
 bool committee_member::full() const {
     std::lock_guard lock(m_mutex);
     return m_stopped || m_out_bytes > untaken_bytes_max;
@@ -231,7 +238,7 @@ net::awaitable<result<ordered>> committee_member::next() {
 // ---- time -------------------------------------------------------------------------------------------------
 
 void committee_member::tick() {
-    if (!m_started) return;
+    if (!m_started || stopped()) return;
     take_submitted();
     const auto at = now();
     if (m_contributed && m_contributed->first.value > m_certified && at >= m_contributed_at + contribute_again) {
@@ -361,7 +368,12 @@ void committee_member::take_answer(const consensus::request& asked, const std::v
 
 net::awaitable<result<void>> committee_member::take_pushed(consensus::author_index from, std::vector<consensus::block_ptr> blocks) {
     error refusal;
-    take_blocks(from, blocks, refusal);
+    try {
+        take_blocks(from, blocks, refusal);
+    } catch (...) {
+        broke(std::current_exception());
+        refusal = error(errc::unavailable, "this member has stopped");
+    }
     if (refusal.code != errc::ok) co_return refusal;
     co_return result<void>();
 }
@@ -433,6 +445,10 @@ void committee_member::fail(error why) {
         if (m_failure.code == errc::ok) m_failure = std::move(why);
     }
     stop();
+}
+
+void committee_member::broke(std::exception_ptr thrown) {
+    fail(error(errc::corrupt, "a step of the committee's member failed: " + words_of(thrown) + "; restart the node, its log has all that counts"));
 }
 
 // What is being answered to others ends by itself, soon.

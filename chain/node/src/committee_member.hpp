@@ -79,6 +79,8 @@ private:
     void take_blocks(consensus::author_index from, const std::vector<consensus::block_ptr>& blocks, error& refusal);
     void take_answer(const consensus::request& asked, const std::vector<consensus::block_ptr>& blocks);
     void fail(error why);
+    void broke(std::exception_ptr thrown);  // the core may be in the middle of a step: nothing goes on
+    [[nodiscard]] bool stopped() const;
 
     net::awaitable<void> begin();
     net::awaitable<void> wait_until(consensus::instant at);

@@ -1,5 +1,6 @@
 #include "certifier.hpp"
 #include "committee_member.hpp"
+#include "exception_words.hpp"
 #include "machine.hpp"
 #include "members.hpp"
 #include "patient_offload.hpp"
@@ -27,11 +28,13 @@ std::uint64_t microseconds(net::duration d) { return static_cast<std::uint64_t>(
 class validator_node final : public validator {
 public:
     validator_node(const validator_dependencies& on, std::uint16_t author, std::unique_ptr<machine> state)
-        : m_on(on), m_author(author), m_network(ledger::id_of(on.origin)), m_machine(std::move(state)), m_certifier(on.origin.first), m_tasks(on.world.executor()),
+        : m_on(on), m_author(author), m_network(ledger::id_of(on.origin)), m_machine(std::move(state)), m_certifier(on.origin.first),
+          m_tasks(on.world.executor(), [this](std::exception_ptr thrown) { fail(error(errc::corrupt, "applying blocks failed: " + words_of(thrown) + "; restart the node")); }),
           m_blocks(on.count.make_counter("cess_chain_blocks_total", "Blocks committed")),
           m_transactions(on.count.make_counter("cess_chain_transactions_total", "Transactions applied")),
           m_refused(on.count.make_counter("cess_chain_refused_total", "Requests refused before they were ordered")),
           m_height_gauge(on.count.make_gauge("cess_chain_height", "Height of the newest certificate")),
+          m_stopped_gauge(on.count.make_gauge("cess_chain_stopped", "1 once this node takes no more transactions because something failed; its log says what")),
           m_finality(on.count.make_histogram("cess_chain_finality_seconds", "From a transaction's arrival to its certificate")) {}
 
     result<void> recover();
@@ -99,6 +102,7 @@ private:
     counter& m_transactions;
     counter& m_refused;
     gauge& m_height_gauge;
+    gauge& m_stopped_gauge;
     latency_histogram& m_finality;
 };
 
@@ -232,6 +236,7 @@ void validator_node::fail(error why) {
         std::lock_guard lock(m_mutex);
         if (m_failure.code == errc::ok) m_failure = told;
     }
+    if (!stopping) m_stopped_gauge.set(1);
     if (!stopping) log::error("chain", "no more transactions are taken: {}", why.message());
     m_ordering->stop();
     m_waiting.fail_all(told);

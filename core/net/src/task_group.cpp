@@ -20,15 +20,24 @@ namespace asio = boost::asio;
 
 namespace {
 
-std::exception_ptr unless_cancelled(std::exception_ptr thrown) {
-    if (!thrown) return nullptr;
+bool is_cancellation(const std::exception_ptr& thrown) {
     try {
         std::rethrow_exception(thrown);
     } catch (const boost::system::system_error& e) {
-        if (e.code() == asio::error::operation_aborted) return nullptr;
-        log::error("net", "a task ended with an exception: {}", e.what());
+        return e.code() == asio::error::operation_aborted;
+    } catch (...) {
+        return false;
+    }
+}
+
+std::exception_ptr unless_cancelled(std::exception_ptr thrown) {
+    if (!thrown || is_cancellation(thrown)) return nullptr;
+    try {
+        std::rethrow_exception(thrown);
     } catch (const std::exception& e) {
         log::error("net", "a task ended with an exception: {}", e.what());
+    } catch (...) {
+        log::error("net", "a task ended with an exception that is none of the library's");
     }
     return thrown;
 }
@@ -46,7 +55,8 @@ struct task_group::state : std::enable_shared_from_this<state> {
     bool stopping = false;
     std::list<std::shared_ptr<task>> tasks;
     std::vector<resumption<result<void>>> joiners;
-    std::exception_ptr broken;  // what a task threw that was not its cancellation
+    std::exception_ptr broken;  // what a task threw that was not its cancellation, and nobody was told
+    listener tell;
 
     bool is_stopping() {
         std::lock_guard lock(mutex);
@@ -63,13 +73,18 @@ struct task_group::state : std::enable_shared_from_this<state> {
     // REQUIRES: on the task's executor
     void start(place at, awaitable<void> what) {
         auto entry = *at;
-        auto done = [s = shared_from_this(), at](std::exception_ptr thrown) { s->ended(at, unless_cancelled(std::move(thrown))); };
+        auto done = [s = shared_from_this(), at](std::exception_ptr thrown) { s->ended(at, s->untold(std::move(thrown))); };
         asio::co_spawn(entry->executor, std::move(what), asio::bind_cancellation_slot(entry->signal.slot(), std::move(done)));
     }
     void cancel() {
         std::lock_guard lock(mutex);
         if (std::exchange(stopping, true)) return;
         for (const auto& t : tasks) asio::post(t->executor, [t] { t->signal.emit(asio::cancellation_type::terminal); });
+    }
+    std::exception_ptr untold(std::exception_ptr thrown) {
+        if (!tell) return unless_cancelled(std::move(thrown));
+        if (thrown && !is_cancellation(thrown)) tell(std::move(thrown));
+        return nullptr;
     }
     void ended(place at, std::exception_ptr thrown) {
         std::vector<resumption<result<void>>> told;
@@ -102,6 +117,7 @@ struct joining {
 }  // namespace
 
 task_group::task_group(asio::any_io_executor on) : m_executor(std::move(on)), m_state(std::make_shared<state>()) {}
+task_group::task_group(asio::any_io_executor on, listener broken) : task_group(std::move(on)) { m_state->tell = std::move(broken); }
 task_group::~task_group() { cancel(); }
 
 bool task_group::spawn(awaitable<void> task) { return spawn_on(m_executor, std::move(task)); }

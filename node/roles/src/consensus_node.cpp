@@ -22,7 +22,8 @@ public:
           m_members(network.validators),
           m_caller(net::make_tls_caller(on.world, m_base->key, net::tls_limits(), m_base->count)),
           m_ledger(chain::make_client(on.world, *m_caller, std::move(network))),
-          m_tasks(on.world.executor()) {}
+          // A throw out of stop() would leave the validator running.
+          m_tasks(on.world.executor(), [](std::exception_ptr) { log::error("node", "this node's registration failed with an exception; restart the node"); }) {}
 
     result<void> start(const node_config& how) {
         auto& disk = os::posix_file_system();

@@ -7,6 +7,8 @@
 
 #include <core/net/env.hpp>
 
+#include <exception>
+#include <functional>
 #include <memory>
 
 namespace cess::net {
@@ -15,6 +17,10 @@ class task_group {
 public:
     // Tasks run on `on`: a strand, or an executor with a single thread (cancellation is not safe on others).
     explicit task_group(boost::asio::any_io_executor on);
+    // Told, on the task's executor and before join() ends, what a task threw that was not its cancellation; join() then does not
+    // throw it. For owners whose state may not be used any more after that. May not throw.
+    using listener = std::function<void(std::exception_ptr)>;
+    task_group(boost::asio::any_io_executor on, listener broken);
     // REQUIRES: empty (stopped, or all tasks ended), or the executor runs no more.
     ~task_group();
     task_group(const task_group&) = delete;
