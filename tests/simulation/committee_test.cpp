@@ -49,6 +49,8 @@ struct member {
     mortal_store state;
     metrics count;
     std::unique_ptr<throwing_caller> caller;
+    chain::validator_limits limits;
+    net::worker_pool* workers = nullptr;  // its own, if set
     std::unique_ptr<chain::validator> node;
     [[nodiscard]] node_id id() const { return crypto::id_of<node_id>(key.pub()); }
 };
@@ -84,7 +86,7 @@ public:
 
     result<void> start(std::size_t i) {
         auto& m = *all[i];
-        chain::validator_dependencies needs{world, m.disk, "/chain/dag", m.state, m.key, config.origin, workers, m.count, chain::validator_limits()};
+        chain::validator_dependencies needs{world, m.disk, "/chain/dag", m.state, m.key, config.origin, m.workers ? *m.workers : workers, m.count, m.limits};
         needs.limits.log_file_size = 16 * KiB;
         needs.limits.replay_blocks_max = 5;
         needs.limits.checkpoint_rounds = 40;
@@ -178,13 +180,13 @@ public:
         if (!got) return std::move(got).error();
         return std::move(got->body);
     }
-    // Of member 0.
-    errc ask(net::caller& as, net::method_id method, bytes head, bytes body) {
+    errc ask(net::caller& as, net::method_id method, bytes head, bytes body) { return ask(as, 0, method, std::move(head), std::move(body)); }
+    errc ask(net::caller& as, std::size_t of, net::method_id method, bytes head, bytes body) {
         net::request what;
         what.method = method;
         what.head = std::move(head);
         what.body = std::move(body);
-        const auto got = world.run(as.call(config.validators[0], std::move(what), world.now() + 10s, net::lane::control));
+        const auto got = world.run(as.call(config.validators[of], std::move(what), world.now() + 10s, net::lane::control));
         return got ? errc::ok : got.error().code;
     }
     [[nodiscard]] bytes blocks_head() const { return wire::encode(std::pair(std::uint8_t{1}, ledger::id_of(config.origin))); }
@@ -421,6 +423,26 @@ TEST_CASE("a member that throws while it takes another's block stops and says wh
     broken.state.throws = false;
     on.world.run_for(10s);
     CHECK(broken.node->failure().what.find("the store is gone") != std::string::npos);
+}
+
+TEST_CASE("what a stalled disk leaves unwritten is bounded, and the others go on") {
+    committee_run on(14);
+    net::worker_pool stalled(1, 0);  // refuses all work as an overfull one would
+    auto& slow = *on.all[3];
+    slow.workers = &stalled;
+    slow.limits.untaken_bytes_max = 256 * KiB;
+    on.start_all();
+    on.world.run_for(1s);
+    on.world.spawn(on.large(0));  // of two members, so that both blocks come before either is in the sequence
+    on.world.spawn(on.large(1));
+    on.submit(0, 1min);
+    on.world.run_for(30s);
+    CHECK(on.done(0, 1));
+    const auto unlogged = slow.count.make_gauge("cess_consensus_unlogged_bytes", "").value();
+    CHECK(unlogged > 0);
+    CHECK(unlogged < 3 * static_cast<std::int64_t>(MiB));
+    CHECK(on.ask(*on.all[1]->caller, 3, 0x0280, on.blocks_head(), wire::encode(std::vector<bytes>())) == errc::exhausted);
+    stalled.stop();
 }
 
 TEST_CASE("strangers, garbage and other networks' messages move no member") {

@@ -3,17 +3,6 @@
 #include <algorithm>
 
 namespace cess::consensus {
-namespace {
-
-// About what it takes in memory.
-std::size_t weight(const block_body& of) {
-    std::size_t out = sizeof(named_block) + of.coin_share.size() + sizeof(block_ref) * (of.parents.size() + of.weak.size()) +
-                      sizeof(of.certificate_signatures[0]) * of.certificate_signatures.size();
-    for (const auto& item : of.payload) out += sizeof item + item.size();
-    return out;
-}
-
-}  // namespace
 
 bool pending::backed(const block_ref& what) const {
     const auto found = m_wanted.find(what);
@@ -40,7 +29,7 @@ bool pending::backed_by(const block_ref& what, std::size_t authors) const {
 std::optional<std::vector<block_ref>> pending::make_room(const named_block& block, std::size_t names) const {
     const auto& own = m_accounts[block.ref.author];
     auto blocks_left = own.waiting.size(), bytes_left = own.bytes, names_left = own.names;
-    const auto bytes = weight(block.body());
+    const auto bytes = memory_of(block.body());
     const auto fits = [&] {
         return blocks_left == 0 || (blocks_left < blocks_an_author && bytes_left + bytes <= bytes_an_author && names_left + names <= names_an_author);
     };
@@ -51,7 +40,7 @@ std::optional<std::vector<block_ref>> pending::make_room(const named_block& bloc
             if (backed(block.ref) == of_the_backed && at->round <= block.ref.round) break;
             const auto& other = m_waiting.at(*at);
             --blocks_left;
-            bytes_left -= weight(other.block->body());
+            bytes_left -= memory_of(other.block->body());
             names_left -= other.missing.size();
             out.push_back(*at);
         }
@@ -70,7 +59,7 @@ bool pending::add(block_ptr block, const std::vector<block_ref>& missing, author
     const auto ref = block->ref;
     auto& own = m_accounts[ref.author];
     own.waiting.insert(ref);
-    own.bytes += weight(block->body());
+    own.bytes += memory_of(block->body());
     own.names += missing.size();
     m_waiting.emplace(ref, waiting{std::move(block), missing, missing.size()});
     if (const auto entry = m_wanted.find(ref); entry != m_wanted.end()) unqueue(ref, entry->second);
@@ -104,7 +93,7 @@ void pending::leave(std::map<block_ref, waiting>::iterator who) {
     const auto ref = who->first;
     auto& own = m_accounts[ref.author];
     own.waiting.erase(ref);
-    own.bytes -= weight(who->second.block->body());
+    own.bytes -= memory_of(who->second.block->body());
     own.names -= who->second.missing.size();
     m_waiting.erase(who);
     if (const auto entry = m_wanted.find(ref); entry != m_wanted.end()) queue(ref, entry->second);

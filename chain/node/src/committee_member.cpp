@@ -31,6 +31,12 @@ std::vector<net::peer> in_order(const ledger::committee& members, const std::vec
     return out;
 }
 
+std::uint64_t memory_of(const std::vector<consensus::block_ptr>& blocks) {
+    std::uint64_t out = 0;
+    for (const auto& block : blocks) out += consensus::memory_of(block->body());
+    return out;
+}
+
 // One of the requests that a member may have under way.
 struct request_slot {
     request_slot(std::mutex& on, std::size_t& of, std::size_t max) : mutex(on), count(of) {
@@ -67,7 +73,8 @@ committee_member::committee_member(const validator_dependencies& on, consensus::
       m_rounds(on.count.make_counter("cess_consensus_own_blocks_total", "Own blocks of the committee's DAG")),
       m_refused(on.count.make_counter("cess_consensus_refused_blocks_total", "Blocks that no honest member would have sent")),
       m_replayed(on.count.make_gauge("cess_consensus_replayed_blocks", "Blocks of the committee's DAG that the start read again")),
-      m_round_gauge(on.count.make_gauge("cess_consensus_round", "Round of the newest own block")) {
+      m_round_gauge(on.count.make_gauge("cess_consensus_round", "Round of the newest own block")),
+      m_unlogged_gauge(on.count.make_gauge("cess_consensus_unlogged_bytes", "Of accepted blocks that the log does not hold yet")) {
     for (std::size_t i = 0; i < on.origin.first.members.size(); ++i)
         m_members.emplace(crypto::id_of<node_id>(on.origin.first.members[i]), static_cast<consensus::author_index>(i));
 }
@@ -129,6 +136,7 @@ void committee_member::carry_out(consensus::actions what) {
 }
 
 void committee_member::log_accepted(const consensus::actions& what) {
+    count_unlogged(memory_of(what.log), true);
     for (const auto& block : what.log) {
         m_archive.underway.insert(block->ref);
         m_to_log.push_back(block);
@@ -149,6 +157,7 @@ net::awaitable<void> committee_member::write_log() {
         }
         const auto batch = std::make_shared<std::vector<consensus::block_ptr>>(std::exchange(m_to_log, {}));
         const auto own = std::exchange(m_to_persist, nullptr);
+        const auto size = memory_of(*batch);
         if (own) {
             m_archive.own = own->ref;
             batch->push_back(own);
@@ -165,6 +174,7 @@ net::awaitable<void> committee_member::write_log() {
         auto done = co_await std::move(job);
         if (!done) co_return fail(std::move(done).error());
         if (stopped()) co_return;
+        count_unlogged(size, false);
         for (const auto& block : *batch) m_archive.underway.erase(block->ref);
         if (!own) continue;
         m_archive.own = {};
@@ -203,6 +213,7 @@ void committee_member::hand_over(ordered what) {
         m_out_bytes += block.encoded_size;
         m_out.blocks.push_back(std::move(block));
     }
+    m_out_bytes += what.signatures.size() * sizeof(member_signature);
     m_out.signatures.insert(m_out.signatures.end(), what.signatures.begin(), what.signatures.end());
     (void)m_bell.try_send(true);  // full: it rings already
 }
@@ -214,7 +225,13 @@ bool committee_member::stopped() const {
 
 bool committee_member::full() const {
     std::lock_guard lock(m_mutex);
-    return m_stopped || m_out_bytes > untaken_bytes_max;
+    return m_stopped || m_out_bytes > m_limits.untaken_bytes_max || m_unlogged_bytes > m_limits.untaken_bytes_max;
+}
+
+void committee_member::count_unlogged(std::uint64_t bytes, bool more) {
+    std::lock_guard lock(m_mutex);
+    m_unlogged_bytes = more ? m_unlogged_bytes + bytes : m_unlogged_bytes - bytes;
+    m_unlogged_gauge.set(static_cast<std::int64_t>(m_unlogged_bytes));
 }
 
 net::awaitable<result<ordered>> committee_member::next() {

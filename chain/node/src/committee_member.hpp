@@ -5,8 +5,8 @@
 // again from the newest checkpoint on, which gives the same commits at the same heights; those that the state contains are passed over.
 //
 // Bounded: transactions that wait (validator_limits), what goes to each peer and is asked of it (member_links.hpp), what each
-// peer may have under way here, and what was committed and nobody has taken: past that blocks of others are refused until
-// it is taken, and come again later.
+// peer may have under way here, what waits for the log, and what was committed and nobody has taken: past that blocks of others
+// are refused until it is taken, and come again later.
 #pragma once
 
 #include "dag_log.hpp"
@@ -46,7 +46,6 @@ public:
     net::awaitable<void> join() override;
 
 private:
-    static constexpr std::uint64_t untaken_bytes_max = 32 * MiB;
     static constexpr std::size_t requests_a_member_max = 16;
     static constexpr consensus::instant contribute_again = 2'000'000;  // after so long without a certificate
 
@@ -70,6 +69,7 @@ private:
     void deliver(const std::vector<consensus::committed>& commits, const std::vector<consensus::block_ptr>& accepted);
     void consider_checkpoint();
     void hand_over(ordered what);
+    void count_unlogged(std::uint64_t bytes, bool more);
     [[nodiscard]] bool full() const;
     void tick();
     void wake_at(consensus::instant at);
@@ -129,6 +129,7 @@ private:
     std::vector<std::size_t> m_requests;               // being answered, by member
     ordered m_out;
     std::uint64_t m_out_bytes = 0;
+    std::uint64_t m_unlogged_bytes = 0;                // accepted, and not in the log yet
     error m_failure;
     bool m_stopped = false;
     net::bounded_channel<bool> m_bell{1};              // rung when m_out stops being empty
@@ -137,6 +138,7 @@ private:
     counter& m_refused;
     gauge& m_replayed;
     gauge& m_round_gauge;
+    gauge& m_unlogged_gauge;
 };
 
 }  // namespace cess::chain

@@ -44,6 +44,8 @@ struct block {
     template <class S, class C> static void describe(S& s, C& c) { c(s.body, s.sig); }
 };
 
+// About what it takes in memory.
+[[nodiscard]] std::size_t memory_of(const block_body& body);
 [[nodiscard]] hash256 digest_of(const block_body& body);  // sha256(encode(body))
 
 // A block and its name, computed once. Immutable and shared by whoever stores, sends or refers to it.

@@ -28,6 +28,7 @@ struct validator_limits {
     std::uint64_t replay_bytes_max = 64 * MiB;          // of blocks past the flushed state: bounds a restart
     std::uint64_t replay_blocks_max = 20'000;
     std::uint64_t checkpoint_rounds = 1024;             // of a committee, between its checkpoints: bounds a restart as well
+    std::uint64_t untaken_bytes_max = 32 * MiB;         // of a committee's blocks: before the log, and sequenced but not applied, each
     net::duration answer_within = std::chrono::seconds(30);  // of a submitted transaction
 };
 
