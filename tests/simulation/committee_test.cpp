@@ -24,10 +24,17 @@ public:
         return below.get(key);
     }
     result<std::vector<kv::entry>> scan(const bytes& p, const bytes& a, std::size_t n) override { return below.scan(p, a, n); }
-    result<void> commit(const kv::batch& b) override { return dead ? error(errc::io, "dead") : below.commit(b); }
+    result<void> commit(const kv::batch& b) override {
+        std::size_t state = 0;
+        for (const auto& [key, value] : b)
+            if (key[0] == std::byte{'S'}) state += key.size() + (value ? value->size() : 0);
+        largest = std::max(largest, state);
+        return dead ? error(errc::io, "dead") : below.commit(b);
+    }
     result<void> flush() override { return dead ? error(errc::io, "dead") : below.flush(); }
     kv::memory_store below;
     bool dead = false, throws = false;
+    std::size_t largest = 0;  // of what one batch changed of the state, in bytes
 };
 
 // Throws out of every call, as what it stands on may when memory is short.
@@ -130,6 +137,22 @@ public:
         auto done = co_await std::move(op);
         outcomes.insert_or_assign(i, done ? error() : done.error());
     }
+    // To member 0, of another client each: cheap to send, dear to apply.
+    net::awaitable<void> heavy(std::uint8_t i) {
+        ledger::transaction body;
+        body.network = ledger::id_of(config.origin);
+        body.account = account.id();
+        body.client.raw.fill(std::byte{i});
+        body.number = 1;
+        body.expires = {1000};
+        body.what = ledger::reap{{}, ledger::limits::reap_max};
+        net::request ask;
+        ask.method = chain::method::submit;
+        ask.head = wire::encode(ledger::sign(account.key, std::move(body)));
+        auto op = caller->call(config.validators[0], std::move(ask), world.now() + 30s, net::lane::bulk);
+        auto done = co_await std::move(op);
+        if (!done && done.error().code == errc::exhausted) ++busy;
+    }
     // To member i % 2, of another client each: what the ledger refuses, but only once it is ordered.
     net::awaitable<void> large(std::uint8_t i) {
         auto what = creation(0);
@@ -205,6 +228,7 @@ public:
     std::unique_ptr<net::caller> caller;
     std::unique_ptr<chain::client> client;
     std::map<std::size_t, error> outcomes;
+    std::size_t busy = 0;
 };
 
 net::awaitable<void> rivalry(test::rivals& in, chain::client& by, unsigned operations, unsigned& busy) {
@@ -443,6 +467,39 @@ TEST_CASE("what a stalled disk leaves unwritten is bounded, and the others go on
     CHECK(unlogged < 3 * static_cast<std::int64_t>(MiB));
     CHECK(on.ask(*on.all[1]->caller, 3, 0x0280, on.blocks_head(), wire::encode(std::vector<bytes>())) == errc::exhausted);
     stalled.stop();
+}
+
+TEST_CASE("what is cheap to send and dear to apply is bounded by what it costs") {
+    committee_run on(15);
+    on.all[0]->limits.queue_bytes_max = 5 * MiB;  // two of them and a half
+    on.start_all();
+    on.world.run_for(1s);
+    on.end(1, false);
+    on.end(2, false);  // nothing is ordered
+    for (std::uint8_t i = 0; i < 8; ++i) on.world.spawn(on.heavy(i));
+    on.world.run_for(1s);
+    CHECK(on.busy >= 4);
+    CHECK(on.busy < 8);
+}
+
+TEST_CASE("who catches up holds back no more of the state than its bound") {
+    committee_run on(16);
+    on.all[3]->limits.held_back_max = 4 * KiB;
+    on.start_all();
+    on.world.run_for(1s);
+    on.end(3, false);
+    for (std::size_t i = 0; i < 60; ++i) {
+        on.submit(i, 1min);
+        on.world.run_for(50ms);
+    }
+    on.world.run_for(2s);
+    REQUIRE(on.done(0, 60));
+    on.all[3]->state.largest = 0;
+    REQUIRE(on.start(3).has_value());
+    on.world.run_for(30s);
+    CHECK(on.agree());
+    CHECK(on.all[3]->state.largest > 0);
+    CHECK(on.all[3]->state.largest < 12 * KiB);
 }
 
 TEST_CASE("strangers, garbage and other networks' messages move no member") {

@@ -185,7 +185,7 @@ void committee_world::at(instant when, event what) {
 void committee_world::boot(std::uint16_t index) {
     auto& p = m_processes[index];
     const auto from = p.life % 2 == 1 && !m_plan.forget_own ? p.kept : std::nullopt;
-    p.machine = std::make_unique<replica>(m_of, p.author, m_pace, *p.archive, *p.keys, *p.coin, from ? std::optional(from->what) : std::nullopt);
+    p.machine = std::make_unique<replica>(m_of, p.author, m_pace, *p.archive, *p.keys, *p.coin, payload_bounds{}, from ? std::optional(from->what) : std::nullopt);
     p.sequenced = from ? from->sequenced : 0;
     if (from) ++m_report.resumed;
     p.timer = 0;

@@ -40,7 +40,7 @@ struct member_among_others {
         of.by.depth = depth;
         for (author_index i = 1; i < 4; ++i) tips[i] = {0, i, of.genesis};
     }
-    void boot() { on = std::make_unique<replica>(of, author_index{0}, pace, archive, signer, shares); }
+    void boot() { on = std::make_unique<replica>(of, author_index{0}, pace, archive, signer, shares, bounds); }
     void restart() {
         boot();
         for (const auto& b : std::vector(log)) last = on->replay(b);
@@ -113,6 +113,7 @@ struct member_among_others {
         return out;
     }
     epoch_context of;
+    payload_bounds bounds;
     pacing pace;
     known_blocks archive;
     counting_keys signer;
@@ -191,6 +192,52 @@ TEST_CASE("weak links go down to what can still be sequenced, and no further") {
 }
 
 // ---- the log ------------------------------------------------------------------------------------------------
+
+TEST_CASE("an own block carries no more than its weight, and a heavier item alone") {
+    member_among_others with(12);
+    with.bounds.block_weight = 10;
+    with.bounds.weigh = [](const bytes& item) { return item.size() == 5 ? std::uint64_t{9} : std::uint64_t{1}; };
+    with.boot();
+    const auto submit = [&](std::string_view item, std::optional<std::uint64_t> weight) { REQUIRE(with.on->submit(to_bytes(item), weight).has_value()); };
+    submit("a", 6);
+    submit("b", 4);
+    submit("c", 1);
+    submit("d", 40);
+    submit("e", 1);
+    CHECK(with.on->unproposed().items == 5);
+    CHECK(with.on->unproposed().weight == 52);
+    std::vector<std::size_t> items;
+    with.act(with.on->start(with.now));
+    items.push_back(with.own->body().payload.size());
+    while (items.size() < 4) {
+        const auto before = with.own;
+        with.others_go_on(true);
+        if (with.own != before) items.push_back(with.own->body().payload.size());
+    }
+    CHECK(items == std::vector<std::size_t>{2, 1, 1, 1});
+    CHECK(with.on->unproposed().items == 0);
+    CHECK(with.on->unproposed().weight == 0);
+}
+
+TEST_CASE("what goes out again is weighed again") {
+    member_among_others with(12);
+    with.bounds.weigh = [](const bytes&) { return std::uint64_t{9}; };
+    with.boot();
+    with.slow_disk = true;
+    REQUIRE(with.on->submit(to_bytes("work"), 3).has_value());
+    with.act(with.on->start(with.now));
+    const auto own = with.own;
+    while (with.tips[1].round < 25) with.others_go_on();
+    std::erase(with.log, own);
+    with.log.push_back(own);
+    with.boot();
+    std::uint64_t most = 0;
+    for (const auto& b : std::vector(with.log)) {
+        (void)with.on->replay(b);
+        most = std::max(most, with.on->unproposed().weight);
+    }
+    CHECK(most == 9);
+}
 
 TEST_CASE("what was forgotten with an own block goes out again, once, also after a restart") {
     member_among_others with(12);

@@ -7,15 +7,30 @@
 
 namespace cess::consensus {
 
-proposer::proposer(const dag& in, const epoch_context& of, author_index self, const pacing& pace, const keys& signer, const coin& shares, const block_ref& last)
-    : m_dag(in), m_of(of), m_self(self), m_pace(pace), m_keys(signer), m_coin(shares), m_last(last), m_seen(of.by.members) {}
+proposer::proposer(const dag& in, const epoch_context& of, author_index self, const pacing& pace, const keys& signer, const coin& shares, const block_ref& last,
+                   payload_bounds bounds)
+    : m_dag(in), m_of(of), m_self(self), m_pace(pace), m_keys(signer), m_coin(shares), m_bounds(std::move(bounds)), m_last(last), m_seen(of.by.members) {}
 
-result<void> proposer::submit(bytes item) {
+result<void> proposer::submit(bytes item, std::optional<std::uint64_t> weight) {
     if (item.size() > limits::payload_bytes) return error(errc::too_large, "an item of payload");
     if (m_queue_bytes + item.size() > queue_bytes_max) return error(errc::exhausted, "payload waiting for a block");
-    m_queue_bytes += item.size();
-    m_queue.push_back({std::move(item), std::nullopt});
+    const auto heavy = weight ? *weight : weigh(item);
+    enqueue({std::move(item), heavy, std::nullopt});
     return {};
+}
+
+std::list<proposer::queued>::iterator proposer::enqueue(queued what) {
+    m_queue_bytes += what.item.size();
+    m_queue_weight += what.weight;
+    return m_queue.insert(m_queue.end(), std::move(what));
+}
+
+proposer::queued proposer::dequeue(std::list<queued>::iterator at) {
+    auto out = std::move(*at);
+    m_queue.erase(at);
+    m_queue_bytes -= out.item.size();
+    m_queue_weight -= out.weight;
+    return out;
 }
 
 void proposer::contribute(block_height height, const signature& over_certificate) {
@@ -42,8 +57,7 @@ void proposer::made(const named_block& own) {
         newest = std::max(newest, round);
         const auto found = m_again.find(digest);
         if (found == m_again.end() || mutated(mutant::propose_twice)) continue;
-        m_queue_bytes -= found->second->item.size();  // the log says that it went out again already
-        m_queue.erase(found->second);
+        dequeue(found->second);  // the log says that it went out again already
         m_again.erase(found);
     }
     for (const auto& [height, sig] : own.body().certificate_signatures) {
@@ -71,8 +85,7 @@ void proposer::forgo(const named_block& own) {
         if (found == m_carried.end() || found->second != own.ref.round) continue;
         m_carried.erase(found);
         if (mutated(mutant::forget_payload)) continue;
-        m_queue_bytes += item.size();
-        m_again.emplace(digest, m_queue.insert(m_queue.end(), {item, digest}));
+        m_again.emplace(digest, enqueue({item, weigh(item), digest}));
     }
     for (const auto& [height, sig] : own.body().certificate_signatures) {
         const auto found = m_signed.find(height);
@@ -205,17 +218,18 @@ void proposer::take_payload(block_body& to) {
     // While nothing is sequenced the DAG grows; it may not with payload.
     if (m_dag.highest() - m_dag.floor() > payload_depths * m_of.by.depth) return;
     std::size_t size = 0;
-    while (!m_queue.empty() && to.payload.size() < limits::payload_items) {
-        auto& [item, again] = m_queue.front();
-        size += item.size();
+    std::uint64_t weight = 0;
+    while (!m_queue.empty() && to.payload.size() < std::min(limits::payload_items, m_bounds.block_items)) {
+        size += m_queue.front().item.size();
+        weight += m_queue.front().weight;
         if (size > limits::payload_bytes) return;
-        m_queue_bytes -= item.size();
-        if (again) {
-            m_again.erase(*again);
+        if (!to.payload.empty() && weight > m_bounds.block_weight) return;
+        auto next = dequeue(m_queue.begin());
+        if (next.again) {
+            m_again.erase(*next.again);
             m_again_underway = true;
         }
-        to.payload.push_back(std::move(item));
-        m_queue.pop_front();
+        to.payload.push_back(std::move(next.item));
     }
 }
 

@@ -12,7 +12,7 @@ void wake_at(std::optional<instant>& wake, instant at) { wake = wake ? std::min(
 }  // namespace
 
 replica::replica(epoch_context of, author_index self, const pacing& pace, const archive& older, const keys& signer, const coin& shares,
-                 const std::optional<checkpoint>& from)
+                 payload_bounds bounds, const std::optional<checkpoint>& from)
     : m_of(std::move(of)),
       m_self(self),
       m_pace(pace),
@@ -22,7 +22,7 @@ replica::replica(epoch_context of, author_index self, const pacing& pace, const 
       m_dag(m_of.by, m_of.genesis, older, m_began_at),
       m_pending(m_of.by.members, self, pace.retry),
       m_sequencer(m_dag, m_of.by, shares, from.value_or(checkpoint{})),
-      m_proposer(m_dag, m_of, self, m_pace, signer, shares, from ? from->own : block_ref{0, self, m_of.genesis}),
+      m_proposer(m_dag, m_of, self, m_pace, signer, shares, from ? from->own : block_ref{0, self, m_of.genesis}, std::move(bounds)),
       m_asked_at(m_of.by.members) {}
 
 actions replica::replay(const block_ptr& logged) {

@@ -3,6 +3,7 @@
 #include "exception_words.hpp"
 #include "patient_offload.hpp"
 
+#include <chain/ledger/ledger.hpp>
 #include <core/base/log.hpp>
 
 #include <boost/asio/co_spawn.hpp>
@@ -28,6 +29,18 @@ std::vector<net::peer> in_order(const ledger::committee& members, const std::vec
         const auto found = std::find_if(known.begin(), known.end(), [&](const net::peer& p) { return p.id == id; });
         out.push_back(found == known.end() ? net::peer{id, {}} : *found);
     }
+    return out;
+}
+
+// The same bound on blocks as a single validator has (single_validator.cpp).
+consensus::payload_bounds bounds_of(const validator_limits& limits) {
+    consensus::payload_bounds out;
+    out.block_items = limits.block_transactions_max;
+    out.block_weight = limits.block_bytes_max;
+    out.weigh = [](const bytes& item) -> std::uint64_t {
+        const auto decoded = wire::decode<ledger::signed_transaction>(item);
+        return decoded ? ledger::weight_of(decoded->body, item.size()) : item.size();
+    };
     return out;
 }
 
@@ -65,7 +78,7 @@ committee_member::committee_member(const validator_dependencies& on, consensus::
       m_keys(on.identity, on.origin.first.members),
       m_coin(m_network, on.origin.first.epoch, self, on.committee->coin, on.origin.coin, consensus::rules::of(on.origin.first.members.size()).coin_quorum),
       m_strand(on.world.executor()), m_tasks(m_strand, [this](std::exception_ptr thrown) { broke(std::move(thrown)); }),
-      m_replica(context_of(on.origin), self, on.committee->pace, m_archive, m_keys, m_coin, from ? std::optional(from->core) : std::nullopt),
+      m_replica(context_of(on.origin), self, on.committee->pace, m_archive, m_keys, m_coin, bounds_of(on.limits), from ? std::optional(from->core) : std::nullopt),
       m_heights(contained, digest, from ? from->height : block_height{}),
       m_links(on.world, on.committee->through, m_tasks, m_network, self, in_order(on.origin.first, on.committee->members),
               [this](const consensus::request& asked, const std::vector<consensus::block_ptr>& blocks) { take_answer(asked, blocks); }),
@@ -141,10 +154,8 @@ void committee_member::log_accepted(const consensus::actions& what) {
         m_archive.underway.insert(block->ref);
         m_to_log.push_back(block);
     }
-    if (what.persist) {
-        m_to_persist = what.persist;
-        forget_waiting(what.persist->body());
-    }
+    if (what.persist) m_to_persist = what.persist;
+    count_unproposed();  // what a new own block took, and what goes out again
     if (!what.log.empty() || what.persist) (void)m_log_bell.try_send(true);
 }
 
@@ -295,16 +306,17 @@ void committee_member::contribute(block_height height, signature over_certificat
 
 // ---- transactions -----------------------------------------------------------------------------------------
 
-result<void> committee_member::submit(ledger::signed_transaction what, std::uint64_t) {
+result<void> committee_member::submit(ledger::signed_transaction what, std::uint64_t weight) {
     auto item = wire::encode(what);
     {
         std::lock_guard lock(m_mutex);
         if (m_stopped || m_failure.code != errc::ok) return error(errc::unavailable, "validator is stopping");
-        if (m_waiting >= m_limits.queue_transactions_max || m_waiting_bytes + item.size() > m_limits.queue_bytes_max)
+        const auto heavy = m_arrived.weight + m_unproposed.weight + weight;
+        if (m_arrived.items + m_unproposed.items >= m_limits.queue_transactions_max || heavy > m_limits.queue_bytes_max)
             return error(errc::exhausted, "too many transactions wait; try later");
-        ++m_waiting;
-        m_waiting_bytes += item.size();
-        m_submitted.push_back(std::move(item));
+        ++m_arrived.items;
+        m_arrived.weight += weight;
+        m_submitted.push_back({std::move(item), weight});
         if (m_submitted.size() > 1) return {};  // the first one's turn takes all
     }
     m_tasks.spawn(take_queue());
@@ -317,35 +329,32 @@ net::awaitable<void> committee_member::take_queue() {
 }
 
 void committee_member::take_submitted() {
-    std::deque<bytes> items;
+    std::deque<submitted> items;
     {
         std::lock_guard lock(m_mutex);
         items.swap(m_submitted);
     }
-    for (auto& item : items) {
-        const auto size = item.size();
-        auto taken = m_replica.submit(std::move(item));
-        if (taken) continue;
-        log::warn("chain", "a transaction is left out of order: {}", taken.error().message());  // its client tries again
-        std::lock_guard lock(m_mutex);
-        forget_waiting(size);
+    if (items.empty()) return;
+    std::uint64_t weight = 0;
+    for (auto& [item, heavy] : items) {
+        weight += heavy;
+        auto taken = m_replica.submit(std::move(item), heavy);
+        if (!taken) log::warn("chain", "a transaction is left out of order: {}", taken.error().message());  // its client tries again
     }
-}
-
-// Payload of an own block waits no more. Of what was proposed again it is counted twice: a queue looks shorter, never longer.
-void committee_member::forget_waiting(const consensus::block_body& own) {
     std::lock_guard lock(m_mutex);
-    for (const auto& item : own.payload) forget_waiting(item.size());
+    m_arrived.items -= items.size();
+    m_arrived.weight -= weight;
+    m_unproposed = m_replica.unproposed();
 }
 
-void committee_member::forget_waiting(std::uint64_t item_size) {
-    m_waiting -= std::min<std::size_t>(m_waiting, 1);
-    m_waiting_bytes -= std::min(m_waiting_bytes, item_size);
+void committee_member::count_unproposed() {
+    std::lock_guard lock(m_mutex);
+    m_unproposed = m_replica.unproposed();
 }
 
 std::size_t committee_member::waiting() const {
     std::lock_guard lock(m_mutex);
-    return m_waiting;
+    return m_arrived.items + m_unproposed.items;
 }
 
 // ---- other members ----------------------------------------------------------------------------------------

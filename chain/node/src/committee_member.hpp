@@ -74,8 +74,7 @@ private:
     void tick();
     void wake_at(consensus::instant at);
     void take_submitted();
-    void forget_waiting(const consensus::block_body& own);
-    void forget_waiting(std::uint64_t item_size);  // REQUIRES: m_mutex
+    void count_unproposed();
     void take_blocks(consensus::author_index from, const std::vector<consensus::block_ptr>& blocks, error& refusal);
     void take_answer(const consensus::request& asked, const std::vector<consensus::block_ptr>& blocks);
     void fail(error why);
@@ -123,9 +122,13 @@ private:
     consensus::instant m_contributed_at = 0;
 
     mutable std::mutex m_mutex;  // of what follows
-    std::deque<bytes> m_submitted;                     // not handed to the replica yet
-    std::size_t m_waiting = 0;                         // transactions in no own block yet
-    std::uint64_t m_waiting_bytes = 0;
+    struct submitted {
+        bytes item;
+        std::uint64_t weight;  // ledger::weight_of
+    };
+    std::deque<submitted> m_submitted;                 // not handed to the replica yet
+    consensus::proposer::backlog m_arrived;            // of those, and of what is being handed over
+    consensus::proposer::backlog m_unproposed;         // handed over, in no own block yet
     std::vector<std::size_t> m_requests;               // being answered, by member
     ordered m_out;
     std::uint64_t m_out_bytes = 0;

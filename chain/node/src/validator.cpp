@@ -20,7 +20,6 @@ namespace cess::chain {
 namespace {
 
 constexpr std::uint64_t certify_blocks = 256, certify_bytes = 8 * MiB;  // while the log is replayed: what is not certified is in memory
-constexpr std::uint64_t held_back_max = 64 * MiB;  // what may wait for a certificate
 constexpr std::size_t signed_at_once_max = 32;     // states, the newest; who catches up leaves the older ones to others
 
 std::uint64_t microseconds(net::duration d) { return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(d).count()); }
@@ -58,6 +57,7 @@ private:
     net::awaitable<void> run();
     result<outcomes> commit(const ordered& next);
     void sign_newest();
+    [[nodiscard]] bool held_too_much() const { return m_machine->held_back() > m_on.limits.held_back_max; }
     result<void> certify();
     result<void> settle();
     [[nodiscard]] outcomes take_final();
@@ -119,7 +119,7 @@ result<void> validator_node::recover() {
             since_bytes += block.encoded_size;
             if (block.certify) m_certifier.reached(m_machine->to_certify());
         }
-        if (since_blocks < certify_blocks && since_bytes < certify_bytes) return {};
+        if (since_blocks < certify_blocks && since_bytes < certify_bytes && !held_too_much()) return {};
         since_blocks = since_bytes = 0;
         return settle();
     };
@@ -180,6 +180,7 @@ result<validator_node::outcomes> validator_node::commit(const ordered& next) {
         if (!block.certify) continue;
         m_certifier.reached(m_machine->to_certify());
         if (to_sign-- <= signed_at_once_max) sign_newest();
+        if (held_too_much()) CHECK_OK(certify());  // of a batch that one who catches up gets at once
     }
     for (const auto& given : next.signatures) m_certifier.add(given);
     CHECK_OK(certify());
@@ -202,7 +203,7 @@ result<void> validator_node::certify() {
         CHECK_OK(m_machine->certify(std::move(*certificate)));
         if (m_ordering) m_ordering->certified(height);
     }
-    return m_machine->held_back() > held_back_max ? m_machine->spill() : result<void>();
+    return held_too_much() ? m_machine->spill() : result<void>();
 }
 
 // At the end of a replay, or of a part of it.

@@ -5,6 +5,7 @@
 #include <chain/consensus/pending.hpp>
 #include <chain/consensus/validity.hpp>
 
+#include <functional>
 #include <list>
 
 namespace cess::consensus {
@@ -18,6 +19,14 @@ struct pacing {
     instant resend = 40'000;         // of the own newest block, while no quorum follows it
 };
 
+// What own blocks may carry, besides limits::, to which others hold them.
+struct payload_bounds {
+    std::size_t block_items = limits::payload_items;
+    std::uint64_t block_weight = limits::payload_bytes;  // a single heavier item goes alone
+    // What an item costs whoever takes it out of the sequence; unset: its size. For what goes out again.
+    std::function<std::uint64_t(const bytes& item)> weigh;
+};
+
 class proposer {
 public:
     static constexpr std::size_t queue_bytes_max = 64 * MiB;
@@ -26,11 +35,12 @@ public:
     static constexpr round_number payload_depths = 2;  // so many depths above the floor blocks are empty
 
     // `last`: the own newest block, if it is older than all that inserted() and made() will tell of, or of round 0.
-    proposer(const dag& in, const epoch_context& of, author_index self, const pacing& pace, const keys& signer, const coin& shares, const block_ref& last);
+    proposer(const dag& in, const epoch_context& of, author_index self, const pacing& pace, const keys& signer, const coin& shares, const block_ref& last,
+             payload_bounds bounds = {});
 
     // errc::exhausted past the queue's bound, errc::too_large for what fits into no block. What is in an own block that is
     // durable will be in the sequence once (with probability one), whatever crashes. Equal items may count as one.
-    result<void> submit(bytes item);
+    result<void> submit(bytes item, std::optional<std::uint64_t> weight = {});  // unless given, it is weighed
     // Likewise; past 64 that wait for a block the lowest give way.
     void contribute(block_height height, const signature& over_certificate);
 
@@ -49,6 +59,11 @@ public:
     // The next own block, if it is due; it does not count before it is inserted. Else `wake` says when to ask again, if
     // time alone can make it due.
     [[nodiscard]] block_ptr propose(instant now, bool idle, std::optional<instant>& wake);
+    struct backlog {
+        std::size_t items = 0;
+        std::uint64_t weight = 0;
+    };
+    [[nodiscard]] backlog waiting() const noexcept { return {m_queue.size(), m_queue_weight}; }  // for an own block
     [[nodiscard]] const block_ref& last() const noexcept { return m_last; }
     // Whether all payload of durable own blocks is in the sequence, or in such a block from this round on.
     [[nodiscard]] bool carried_from(round_number round) const;
@@ -58,6 +73,7 @@ public:
 private:
     struct queued {
         bytes item;
+        std::uint64_t weight = 0;
         std::optional<hash256> again;  // its digest, if it was in an own block before
     };
     [[nodiscard]] round_number target() const;
@@ -67,6 +83,9 @@ private:
     void add_links(block_body& to);
     void cover(const vertex& from);
     void take_payload(block_body& to);
+    [[nodiscard]] std::uint64_t weigh(const bytes& item) const { return m_bounds.weigh ? m_bounds.weigh(item) : item.size(); }
+    std::list<queued>::iterator enqueue(queued what);
+    queued dequeue(std::list<queued>::iterator at);
 
     const dag& m_dag;
     const epoch_context& m_of;
@@ -74,6 +93,7 @@ private:
     const pacing& m_pace;
     const keys& m_keys;
     const coin& m_coin;
+    const payload_bounds m_bounds;
 
     block_ref m_last;                                       // own newest
     instant m_last_at = 0;
@@ -83,6 +103,7 @@ private:
     std::map<block_ref, const vertex*> m_uncovered;         // not in the history of own blocks
     std::list<queued> m_queue;
     std::size_t m_queue_bytes = 0;
+    std::uint64_t m_queue_weight = 0;
     std::map<hash256, std::list<queued>::iterator> m_again;  // of what is in the queue again, by digest
     bool m_again_underway = false;                           // some of it is in an own block that is not durable
     std::map<block_height, signature> m_contributions;

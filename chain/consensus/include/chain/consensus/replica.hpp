@@ -49,7 +49,7 @@ public:
 
     // `older`, `signer` and `shares` outlive it. REQUIRES: of.by.coin_interval > of.by.coin_wave, of.by.depth > of.by.coin_interval
     replica(epoch_context of, author_index self, const pacing& pace, const archive& older, const keys& signer, const coin& shares,
-            const std::optional<checkpoint>& from = {});
+            payload_bounds bounds = {}, const std::optional<checkpoint>& from = {});
     replica(const replica&) = delete;
     replica& operator=(const replica&) = delete;
 
@@ -68,7 +68,8 @@ public:
     [[nodiscard]] actions on_timer(instant now);
 
     // Payload of the next own block; on_timer() makes use of it.
-    result<void> submit(bytes item) { return m_proposer.submit(std::move(item)); }
+    result<void> submit(bytes item, std::optional<std::uint64_t> weight = {}) { return m_proposer.submit(std::move(item), weight); }
+    [[nodiscard]] proposer::backlog unproposed() const noexcept { return m_proposer.waiting(); }
     void contribute(block_height height, const signature& over_certificate) { m_proposer.contribute(height, over_certificate); }
 
     [[nodiscard]] const dag& graph() const noexcept { return m_dag; }

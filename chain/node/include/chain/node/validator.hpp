@@ -23,6 +23,7 @@ struct validator_limits {
     std::uint64_t queue_bytes_max = 64 * MiB;           // by ledger::weight_of, as are blocks
     std::size_t block_transactions_max = 1024;
     std::uint64_t block_bytes_max = 3 * MiB;            // a block fits one reply
+    std::uint64_t held_back_max = 64 * MiB;             // of the state's changes, waiting for a certificate in memory
     std::size_t requests_a_peer_max = 128;              // transactions of one peer under way
     std::uint64_t log_file_size = 64 * MiB;
     std::uint64_t replay_bytes_max = 64 * MiB;          // of blocks past the flushed state: bounds a restart
