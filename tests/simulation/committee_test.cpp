@@ -137,6 +137,15 @@ public:
         auto done = co_await std::move(op);
         outcomes.insert_or_assign(i, done ? error() : done.error());
     }
+    net::awaitable<void> push(net::caller& as, bytes blocks) {
+        net::request what;
+        what.method = 0x0280;
+        what.head = blocks_head();
+        what.body = std::move(blocks);
+        auto op = as.call(config.validators[0], std::move(what), world.now() + 10s, net::lane::control);
+        auto done = co_await std::move(op);
+        if (!done && done.error().code == errc::exhausted) ++busy;
+    }
     // To member 0, of another client each: cheap to send, dear to apply.
     net::awaitable<void> heavy(std::uint8_t i) {
         ledger::transaction body;
@@ -500,6 +509,29 @@ TEST_CASE("who catches up holds back no more of the state than its bound") {
     CHECK(on.agree());
     CHECK(on.all[3]->state.largest > 0);
     CHECK(on.all[3]->state.largest < 12 * KiB);
+}
+
+TEST_CASE("a member pushes its own blocks only, and few at once") {
+    committee_run on(17);
+    on.start_all();
+    on.world.run_for(1s);
+    const auto block_by = [&](consensus::author_index author) {
+        consensus::block what;
+        what.body.network = ledger::id_of(on.config.origin);
+        what.body.author = author;
+        what.body.round = 1;
+        return wire::encode(std::vector<bytes>{wire::encode(what)});
+    };
+    auto& peer = *on.all[1]->caller;
+    CHECK(on.ask(peer, 0x0280, on.blocks_head(), block_by(2)) == errc::permission);
+    CHECK(on.ask(peer, 0x0280, on.blocks_head(), block_by(1)) == errc::protocol);
+    const auto rendered = on.all[0]->count.render();
+    CHECK(rendered.find("cess_consensus_refused_blocks_total{member=\"1\"} 2") != std::string::npos);
+    CHECK(rendered.find("cess_consensus_refused_blocks_total{member=\"2\"} 0") != std::string::npos);
+    for (int i = 0; i < 12; ++i) on.world.spawn(on.push(peer, block_by(1)));
+    on.world.run_for(1s);
+    CHECK(on.busy >= 4);
+    CHECK(on.busy < 12);
 }
 
 TEST_CASE("strangers, garbage and other networks' messages move no member") {

@@ -7,6 +7,7 @@
 #include <core/base/log.hpp>
 
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/post.hpp>
 
 #include <algorithm>
 
@@ -81,15 +82,16 @@ committee_member::committee_member(const validator_dependencies& on, consensus::
       m_replica(context_of(on.origin), self, on.committee->pace, m_archive, m_keys, m_coin, bounds_of(on.limits), from ? std::optional(from->core) : std::nullopt),
       m_heights(contained, digest, from ? from->height : block_height{}),
       m_links(on.world, on.committee->through, m_tasks, m_network, self, in_order(on.origin.first, on.committee->members),
-              [this](const consensus::request& asked, const std::vector<consensus::block_ptr>& blocks) { take_answer(asked, blocks); }),
-      m_checkpoint_round(from ? from->core.committed_round : 0), m_requests(on.origin.first.members.size()),
+              [this](consensus::request asked, std::vector<consensus::block_ptr> blocks) { return take_answer(std::move(asked), std::move(blocks)); }),
+      m_checkpoint_round(from ? from->core.committed_round : 0), m_pushes(on.origin.first.members.size()), m_fetches(m_pushes.size()), m_refused(m_pushes.size()),
       m_rounds(on.count.make_counter("cess_consensus_own_blocks_total", "Own blocks of the committee's DAG")),
-      m_refused(on.count.make_counter("cess_consensus_refused_blocks_total", "Blocks that no honest member would have sent")),
       m_replayed(on.count.make_gauge("cess_consensus_replayed_blocks", "Blocks of the committee's DAG that the start read again")),
       m_round_gauge(on.count.make_gauge("cess_consensus_round", "Round of the newest own block")),
       m_unlogged_gauge(on.count.make_gauge("cess_consensus_unlogged_bytes", "Of accepted blocks that the log does not hold yet")) {
     for (std::size_t i = 0; i < on.origin.first.members.size(); ++i)
         m_members.emplace(crypto::id_of<node_id>(on.origin.first.members[i]), static_cast<consensus::author_index>(i));
+    for (std::size_t i = 0; i < m_refused.size(); ++i)
+        m_refused[i].count = &on.count.make_counter("cess_consensus_refused_blocks_total", "Blocks that no honest member would have sent, by who did", "member=\"" + std::to_string(i) + "\"");
 }
 
 result<std::unique_ptr<committee_member>> committee_member::open(const validator_dependencies& on, consensus::author_index self, block_height contained,
@@ -359,49 +361,54 @@ std::size_t committee_member::waiting() const {
 
 // ---- other members ----------------------------------------------------------------------------------------
 
-void committee_member::take_blocks(consensus::author_index from, const std::vector<consensus::block_ptr>& blocks, error& refusal) {
-    for (const auto& block : blocks) {
-        if (full()) {
-            refusal = error(errc::exhausted, "this member has too much to apply");
-            return;
-        }
-        auto done = m_replica.on_block(now(), from, block);
-        if (done) {
-            carry_out(std::move(*done));
-        } else {
-            m_refused.add();
-            refusal = std::move(done).error();
-            return;  // who sends one that no honest member would is not listened to any further
-        }
+result<void> committee_member::take_block(consensus::author_index from, const consensus::block_ptr& block) {
+    if (full()) return error(errc::exhausted, "this member has too much to apply");
+    auto done = m_replica.on_block(now(), from, block);
+    if (!done) {
+        note_refusal(from, done.error());
+        return std::move(done).error();
     }
+    carry_out(std::move(*done));
+    return {};
+}
+
+// Logged now and then only: a liar could fill the disk with it.
+void committee_member::note_refusal(consensus::author_index from, const error& why) {
+    std::lock_guard lock(m_mutex);
+    auto& of = m_refused[from];
+    of.count->add();
+    if (of.logged && m_world.now() < *of.logged + log_refusals_every) return;
+    of.logged = m_world.now();
+    log::warn("chain", "committee member {} sent a block that no honest member would have: {}; {} so far", from, why.message(), of.count->value());
 }
 
 // Of rounds: as long as that leads on, the next ones are asked for at once. A round that is larger than an answer would be begun again
 // and again: what lies above it is asked for instead, whose blocks have the rest of it fetched by name.
-void committee_member::take_answer(const consensus::request& asked, const std::vector<consensus::block_ptr>& blocks) {
+// Other work gets its turn between blocks, each of which may cost the check of a signature.
+net::awaitable<void> committee_member::take_answer(consensus::request asked, std::vector<consensus::block_ptr> blocks) {
     const auto before = m_replica.graph().highest();
-    error refusal;
-    take_blocks(asked.peer, blocks, refusal);
-    if (!asked.from || blocks.empty() || refusal.code != errc::ok) return;
+    for (const auto& block : blocks) {
+        if (!take_block(asked.peer, block)) co_return;
+        auto turn = boost::asio::post(m_strand, boost::asio::use_awaitable);
+        co_await std::move(turn);
+    }
+    if (!asked.from || blocks.empty()) co_return;
     const auto highest = m_replica.graph().highest();
     const auto next = highest == before ? blocks.back()->ref.round + 1 : highest;
-    if (next <= *asked.from || next > highest + consensus::replica::lookahead) return;
+    if (next <= *asked.from || next > highest + consensus::replica::lookahead) co_return;
     consensus::request more;
     more.peer = asked.peer;
     more.from = next;
     m_links.ask(std::move(more));
 }
 
-net::awaitable<result<void>> committee_member::take_pushed(consensus::author_index from, std::vector<consensus::block_ptr> blocks) {
-    error refusal;
+net::awaitable<result<void>> committee_member::take_pushed(consensus::author_index from, consensus::block_ptr block) {
     try {
-        take_blocks(from, blocks, refusal);
+        co_return take_block(from, block);
     } catch (...) {
         broke(std::current_exception());
-        refusal = error(errc::unavailable, "this member has stopped");
     }
-    if (refusal.code != errc::ok) co_return refusal;
-    co_return result<void>();
+    co_return error(errc::unavailable, "this member has stopped");
 }
 
 net::awaitable<net::reply> committee_member::serve_blocks(consensus::author_index from, net::request what) {
@@ -410,9 +417,18 @@ net::awaitable<net::reply> committee_member::serve_blocks(consensus::author_inde
     if (head->network != m_network) co_return net::reply::of(error(errc::permission, "blocks of another network"));
     auto blocks = decode_blocks(what.body);
     if (!blocks) co_return net::reply::of(std::move(blocks).error());
-    auto on_strand = boost::asio::co_spawn(m_strand, take_pushed(from, std::move(*blocks)), boost::asio::use_awaitable);
-    auto done = co_await std::move(on_strand);
-    co_return done ? net::reply() : net::reply::of(std::move(done).error());
+    if (std::any_of(blocks->begin(), blocks->end(), [from](const auto& block) { return block->ref.author != from; })) {
+        const error why(errc::permission, "only a member's own blocks are taken unasked");
+        note_refusal(from, why);
+        co_return net::reply::of(why);
+    }
+    if (full()) co_return net::reply::of(error(errc::exhausted, "this member has too much to apply"));
+    for (auto& block : *blocks) {  // each a turn of its own on the strand
+        auto on_strand = boost::asio::co_spawn(m_strand, take_pushed(from, std::move(block)), boost::asio::use_awaitable);
+        auto done = co_await std::move(on_strand);
+        if (!done) co_return net::reply::of(std::move(done).error());
+    }
+    co_return net::reply();
 }
 
 result<std::vector<bytes>> committee_member::read_asked(const fetch_request& what) {
@@ -447,9 +463,10 @@ net::awaitable<net::reply> committee_member::serve_fetch(net::request what) {
 net::awaitable<net::reply> committee_member::serve(node_id from, net::request what) {
     const auto member = m_members.find(from);
     if (member == m_members.end()) co_return net::reply::of(error(errc::permission, "not a member of the committee"));
-    request_slot slot(m_mutex, m_requests[member->second], requests_a_member_max);
-    if (!slot.taken || full()) co_return net::reply::of(error(errc::exhausted, "too many requests of one member under way"));
-    if (what.method == method::blocks) {
+    const bool push = what.method == method::blocks;
+    request_slot slot(m_mutex, (push ? m_pushes : m_fetches)[member->second], push ? pushes_a_member_max : fetches_a_member_max);
+    if (!slot.taken) co_return net::reply::of(error(errc::exhausted, "too many requests of one member under way"));
+    if (push) {
         auto work = serve_blocks(member->second, std::move(what));
         co_return co_await std::move(work);
     }
@@ -482,7 +499,8 @@ net::awaitable<void> committee_member::join() {
     co_await m_tasks.stop();
     const auto answering = [this] {
         std::lock_guard lock(m_mutex);
-        return std::any_of(m_requests.begin(), m_requests.end(), [](std::size_t n) { return n > 0; });
+        const auto some = [](std::size_t n) { return n > 0; };
+        return std::any_of(m_pushes.begin(), m_pushes.end(), some) || std::any_of(m_fetches.begin(), m_fetches.end(), some);
     };
     while (answering()) {
         auto slept = co_await m_world.sleep_for(std::chrono::milliseconds(1));

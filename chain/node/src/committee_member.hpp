@@ -46,7 +46,9 @@ public:
     net::awaitable<void> join() override;
 
 private:
-    static constexpr std::size_t requests_a_member_max = 16;
+    // Of a member, being answered: what an honest one has under way (member_links.hpp).
+    static constexpr std::size_t pushes_a_member_max = member_links::pushes_max, fetches_a_member_max = member_links::fetches_max;
+    static constexpr net::duration log_refusals_every = std::chrono::minutes(1);  // of a member
     static constexpr consensus::instant contribute_again = 2'000'000;  // after so long without a certificate
 
     // The log, with what is on its way there, and without an own block that is not durable.
@@ -75,8 +77,9 @@ private:
     void wake_at(consensus::instant at);
     void take_submitted();
     void count_unproposed();
-    void take_blocks(consensus::author_index from, const std::vector<consensus::block_ptr>& blocks, error& refusal);
-    void take_answer(const consensus::request& asked, const std::vector<consensus::block_ptr>& blocks);
+    // Of a block that no honest member would have sent its sender is not listened to any further.
+    result<void> take_block(consensus::author_index from, const consensus::block_ptr& block);
+    void note_refusal(consensus::author_index from, const error& why);
     void fail(error why);
     void broke(std::exception_ptr thrown);  // the core may be in the middle of a step: nothing goes on
     [[nodiscard]] bool stopped() const;
@@ -86,7 +89,8 @@ private:
     net::awaitable<void> write_log();
     net::awaitable<void> take_contribution(block_height height, signature sig);
     net::awaitable<void> take_queue();
-    net::awaitable<result<void>> take_pushed(consensus::author_index from, std::vector<consensus::block_ptr> blocks);
+    net::awaitable<void> take_answer(consensus::request asked, std::vector<consensus::block_ptr> blocks);
+    net::awaitable<result<void>> take_pushed(consensus::author_index from, consensus::block_ptr block);
     net::awaitable<net::reply> serve_blocks(consensus::author_index from, net::request what);
     net::awaitable<net::reply> serve_fetch(net::request what);
     result<std::vector<bytes>> read_asked(const fetch_request& what);
@@ -129,7 +133,12 @@ private:
     std::deque<submitted> m_submitted;                 // not handed to the replica yet
     consensus::proposer::backlog m_arrived;            // of those, and of what is being handed over
     consensus::proposer::backlog m_unproposed;         // handed over, in no own block yet
-    std::vector<std::size_t> m_requests;               // being answered, by member
+    std::vector<std::size_t> m_pushes, m_fetches;      // being answered, by member
+    struct refusals {
+        counter* count = nullptr;
+        std::optional<net::time_point> logged;
+    };
+    std::vector<refusals> m_refused;                   // by member
     ordered m_out;
     std::uint64_t m_out_bytes = 0;
     std::uint64_t m_unlogged_bytes = 0;                // accepted, and not in the log yet
@@ -138,7 +147,6 @@ private:
     net::bounded_channel<bool> m_bell{1};              // rung when m_out stops being empty
     std::atomic<std::uint64_t> m_certified{0};         // the state in the store is as high at least, once it is not 0
     counter& m_rounds;
-    counter& m_refused;
     gauge& m_replayed;
     gauge& m_round_gauge;
     gauge& m_unlogged_gauge;

@@ -103,7 +103,12 @@ net::awaitable<void> member_links::fetch(consensus::request what) {
     auto got = co_await std::move(asking);
     if (!got) co_return;
     auto blocks = decode_blocks(got->body);
-    if (blocks && !blocks->empty()) m_receive(what, std::move(*blocks));
+    if (!blocks) co_return;
+    const auto unasked = [&what](const consensus::block_ptr& b) { return std::find(what.blocks.begin(), what.blocks.end(), b->ref) == what.blocks.end(); };
+    if (!what.from) std::erase_if(*blocks, unasked);
+    if (blocks->empty()) co_return;
+    auto taking = m_receive(std::move(what), std::move(*blocks));
+    co_await std::move(taking);
 }
 
 }  // namespace cess::chain

@@ -23,8 +23,8 @@ public:
     static constexpr net::duration call_within = std::chrono::seconds(5);
     static constexpr net::duration pause_after_failure = std::chrono::milliseconds(100);
 
-    // What came in answer to a request.
-    using receiver = std::function<void(const consensus::request& asked, std::vector<consensus::block_ptr> blocks)>;
+    // What came in answer to a request; of blocks asked for by name those alone.
+    using receiver = std::function<net::awaitable<void>(consensus::request asked, std::vector<consensus::block_ptr> blocks)>;
 
     // `members` in the order of the committee.
     member_links(net::env& world, net::caller& through, net::task_group& tasks, network_id network, consensus::author_index self,
