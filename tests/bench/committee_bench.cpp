@@ -83,7 +83,7 @@ private:
         if (!state) return false;
         m.state = std::move(*state);
         chain::validator_dependencies needs{m_world, disk, directory + "/log", *m.state, m.key, m_config.origin, m_workers, m.count, {}};
-        needs.committee.emplace(chain::committee_dependencies{*m.caller, m_config.validators, m.coin, consensus::pacing()});
+        needs.committee.emplace(chain::committee_dependencies{*m.caller, m_config.validators, m.coin, consensus::pacing(), m_workers});
         auto made = chain::make_validator(std::move(needs));
         if (!made) return std::fprintf(stderr, "%s\n", made.error().message().c_str()), false;
         m.node = std::move(*made);

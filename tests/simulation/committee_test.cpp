@@ -10,6 +10,8 @@
 
 #include <catch2/catch.hpp>
 
+#include <future>
+
 using namespace cess;
 using namespace std::chrono_literals;
 
@@ -49,6 +51,12 @@ public:
     bool throws = false;
 };
 
+struct waiting_task final : net::worker_pool::task {
+    explicit waiting_task(std::future<void> on) : until(std::move(on)) {}
+    void run() noexcept override { until.wait(); }
+    std::future<void> until;
+};
+
 struct member {
     crypto::signing_key key = test::key_from(1);
     crypto::secret_key coin;
@@ -58,6 +66,7 @@ struct member {
     std::unique_ptr<throwing_caller> caller;
     chain::validator_limits limits;
     net::worker_pool* workers = nullptr;  // its own, if set
+    net::worker_pool* readers = nullptr;
     std::unique_ptr<chain::validator> node;
     [[nodiscard]] node_id id() const { return crypto::id_of<node_id>(key.pub()); }
 };
@@ -97,7 +106,7 @@ public:
         needs.limits.log_file_size = 16 * KiB;
         needs.limits.replay_blocks_max = 5;
         needs.limits.checkpoint_rounds = 40;
-        needs.committee.emplace(chain::committee_dependencies{*m.caller, config.validators, m.coin, consensus::pacing()});
+        needs.committee.emplace(chain::committee_dependencies{*m.caller, config.validators, m.coin, consensus::pacing(), m.readers ? *m.readers : workers});
         TRY(m.node, chain::make_validator(std::move(needs)));
         network.add(m.id(), *m.node);
         net::local_network::fate distant;
@@ -137,12 +146,13 @@ public:
         auto done = co_await std::move(op);
         outcomes.insert_or_assign(i, done ? error() : done.error());
     }
-    net::awaitable<void> push(net::caller& as, bytes blocks) {
+    // All blocks of member 0.
+    net::awaitable<void> fetch_all(net::caller& as) {
         net::request what;
-        what.method = 0x0280;
+        what.method = 0x0281;
         what.head = blocks_head();
-        what.body = std::move(blocks);
-        auto op = as.call(config.validators[0], std::move(what), world.now() + 10s, net::lane::control);
+        append(what.head, wire::encode(std::pair(std::vector<consensus::block_ref>(), std::optional<consensus::round_number>(1))));
+        auto op = as.call(config.validators[0], std::move(what), world.now() + 1h, net::lane::bulk);
         auto done = co_await std::move(op);
         if (!done && done.error().code == errc::exhausted) ++busy;
     }
@@ -511,7 +521,7 @@ TEST_CASE("who catches up holds back no more of the state than its bound") {
     CHECK(on.all[3]->state.largest < 12 * KiB);
 }
 
-TEST_CASE("a member pushes its own blocks only, and few at once") {
+TEST_CASE("a member pushes its own blocks only") {
     committee_run on(17);
     on.start_all();
     on.world.run_for(1s);
@@ -528,10 +538,40 @@ TEST_CASE("a member pushes its own blocks only, and few at once") {
     const auto rendered = on.all[0]->count.render();
     CHECK(rendered.find("cess_consensus_refused_blocks_total{member=\"1\"} 2") != std::string::npos);
     CHECK(rendered.find("cess_consensus_refused_blocks_total{member=\"2\"} 0") != std::string::npos);
-    for (int i = 0; i < 12; ++i) on.world.spawn(on.push(peer, block_by(1)));
+}
+
+TEST_CASE("of one member few requests are under way at once") {
+    committee_run on(19);
+    net::worker_pool slow(1);
+    std::promise<void> released;
+    on.all[0]->readers = &slow;
+    on.start_all();
     on.world.run_for(1s);
-    CHECK(on.busy >= 4);
-    CHECK(on.busy < 12);
+    std::unique_ptr<net::worker_pool::task> work = std::make_unique<waiting_task>(released.get_future());
+    REQUIRE(slow.submit(work).has_value());
+    for (int i = 0; i < 12; ++i) on.world.spawn(on.fetch_all(*on.all[1]->caller));
+    on.world.run_for(1s);
+    CHECK(on.busy == 8);
+    released.set_value();
+    slow.stop();  // those four are answered
+    on.world.run_for(1s);
+    CHECK(on.busy == 8);
+}
+
+TEST_CASE("who asks for more blocks than a member can read keeps nothing else waiting") {
+    committee_run on(18);
+    net::worker_pool overfull(1, 0);  // refuses all work
+    on.all[0]->readers = &overfull;
+    on.start_all();
+    on.world.run_for(1s);
+    auto fetch = on.blocks_head();
+    append(fetch, wire::encode(std::pair(std::vector<consensus::block_ref>(), std::optional<consensus::round_number>(1))));
+    CHECK(on.ask(*on.all[1]->caller, 0x0281, fetch, {}) == errc::exhausted);
+    CHECK(on.ask(*on.all[1]->caller, 2, 0x0281, fetch, {}) == errc::ok);
+    on.submit(0, 1min);
+    on.world.run_for(5s);
+    CHECK(on.done(0, 1));
+    CHECK(on.agree());
 }
 
 TEST_CASE("strangers, garbage and other networks' messages move no member") {
@@ -608,7 +648,7 @@ TEST_CASE("a committee is not made of two or three, nor of strangers, nor with a
     auto& m = *on.all[0];
     const auto make = [&](const ledger::genesis& origin, const crypto::secret_key& coin, std::vector<net::peer> known) {
         chain::validator_dependencies needs{on.world, m.disk, "/chain/dag", m.state, m.key, origin, on.workers, m.count, chain::validator_limits()};
-        needs.committee.emplace(chain::committee_dependencies{*m.caller, std::move(known), coin, consensus::pacing()});
+        needs.committee.emplace(chain::committee_dependencies{*m.caller, std::move(known), coin, consensus::pacing(), on.workers});
         const auto made = chain::make_validator(std::move(needs));
         return made ? errc::ok : made.error().code;
     };

@@ -75,7 +75,8 @@ struct request_slot {
 
 committee_member::committee_member(const validator_dependencies& on, consensus::author_index self, block_height contained, const hash256& digest,
                                    const std::optional<member_checkpoint>& from)
-    : m_world(on.world), m_workers(on.workers), m_store(on.state), m_network(ledger::id_of(on.origin)), m_self(self), m_limits(on.limits),
+    : m_world(on.world), m_workers(on.workers), m_readers(on.committee->readers), m_store(on.state), m_network(ledger::id_of(on.origin)), m_self(self),
+      m_limits(on.limits),
       m_keys(on.identity, on.origin.first.members),
       m_coin(m_network, on.origin.first.epoch, self, on.committee->coin, on.origin.coin, consensus::rules::of(on.origin.first.members.size()).coin_quorum),
       m_strand(on.world.executor()), m_tasks(m_strand, [this](std::exception_ptr thrown) { broke(std::move(thrown)); }),
@@ -452,7 +453,7 @@ net::awaitable<net::reply> committee_member::serve_fetch(net::request what) {
     if (decoded->blocks.size() > consensus::pending::blocks_a_request) co_return net::reply::of(error(errc::too_large, "too many blocks asked for at once"));
     const auto asked = std::make_shared<const fetch_request>(std::move(*decoded));
     const auto read = [this, asked] { return read_asked(*asked); };
-    auto job = net::offload(m_workers, read);
+    auto job = net::offload(m_readers, read);
     auto got = co_await std::move(job);
     if (!got) co_return net::reply::of(std::move(got).error());
     net::reply out;

@@ -97,6 +97,7 @@ private:
 
     net::env& m_world;
     net::worker_pool& m_workers;
+    net::worker_pool& m_readers;
     kv::store& m_store;
     const network_id m_network;
     const consensus::author_index m_self;

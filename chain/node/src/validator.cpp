@@ -373,7 +373,7 @@ net::awaitable<net::reply> validator_node::block(net::request what) {
         TRY(const auto name, m_machine->block_at(height));
         return m_ordering->encoded_block(height, name);
     };
-    auto job = net::offload(m_on.workers, read);
+    auto job = net::offload(m_on.committee ? m_on.committee->readers : m_on.workers, read);
     auto got = co_await std::move(job);
     if (!got) co_return net::reply::of(std::move(got).error());
     net::reply out;

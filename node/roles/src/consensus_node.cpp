@@ -68,7 +68,7 @@ private:
     result<void> join_committee(const node_config& how, chain::validator_dependencies& needs) {
         TRY(const auto coin, keys::read_secret(os::posix_file_system(), how.directory + "/coin.key", keys::coin_kind));
         m_to_members = net::make_tls_caller(m_on.world, m_base->key, net::tls_limits(), m_base->count);
-        needs.committee.emplace(chain::committee_dependencies{*m_to_members, m_members, coin, consensus::pacing()});
+        needs.committee.emplace(chain::committee_dependencies{*m_to_members, m_members, coin, consensus::pacing(), m_readers});
         return {};
     }
 
@@ -84,6 +84,8 @@ private:
     std::unique_ptr<net::tls_server> m_server;
     std::atomic<bool> m_registered = false;
     std::string m_address;
+    // Short: who asks for more than it can read is told to come again. Ends before what it reads from, in stop().
+    net::worker_pool m_readers{1, 256};
     net::task_group m_tasks;
 };
 

@@ -39,6 +39,7 @@ struct committee_dependencies {
     std::vector<net::peer> members;           // where they are; all of the genesis committee, in any order
     crypto::secret_key coin;                  // this member's share of the coin's secret
     consensus::pacing pace;
+    net::worker_pool& readers;                // of blocks that others ask for, so that they keep no log write waiting; of 0 threads in simulation
 };
 
 struct validator_dependencies {
