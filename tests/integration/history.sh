@@ -121,7 +121,7 @@ cess snapshot rename disk@one uno > /dev/null && cess snapshot rename disk@uno o
 cess fsck alone > /dev/null || fail "fsck of a flattened clone"
 cess fsck busy > /dev/null || fail "fsck of a flattened clone with a snapshot"
 image busy@own "$work/back" && cmp "$work/back" "$work/two" || fail "flattening changed a snapshot of a clone"
-cess snapshot delete busy@own
+cess snapshot delete busy@own > /dev/null
 cess volume delete busy > /dev/null
 
 say "to another network: a whole stream, then a difference"

@@ -161,6 +161,15 @@ serve "$work/found.sock" volume=found
 nbdsh -u "$(uri "$work/found.sock")" -c 'assert h.pread(8192, 100 << 20) == b"L" * 4096 + b"M" * 4096 and h.pread(4096, 101 << 20) == bytes(4096)' || fail "what was lost is not found"
 end_pid "$nbd_pid" || fail "nbdkit did not end on SIGTERM"
 expect 1 'no block volume' cess volume lost files --stream
+cess volume resize disk 64M --shrink > /dev/null
+expect 1 '8(\.0)? KiB of what was written lies past the end.*resize' cess volume lost disk --stream
+cess volume resize disk 256M > /dev/null
+lost=$(cess volume lost disk --json | python3 -c 'import json, sys; j, = json.load(sys.stdin); print(j["files"][0])')
+disk_id=$(cess volume info disk --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["id"])')
+lost=$(find "$work/net" -path "*/local/$disk_id/$lost")
+printf 'x' | dd of="$lost" bs=1 seek=20 conv=notrunc status=none
+expect 1 'journal of term [0-9]* is incomplete: .*checksum' cess volume lost disk
+grep -q 'cannot be read: .*checksum' "$work/out" || fail "the row does not say so: $(cat "$work/out")"
 
 say "a bucket, killed after a 2xx that no miner saw"
 # A gateway answers nobody while too few miners have confirmed its term lately: here that is a minute.

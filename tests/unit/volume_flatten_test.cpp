@@ -467,8 +467,10 @@ TEST_CASE("snapshots with clones are flattened after those, and may be cloned th
     must(h.c->checkpoint());
     const auto expected = h.views.at(cloned);
     REQUIRE(h.f.net.clone("clone", cloned, "child").has_value());
-    const auto refused = h.c->flatten(go_on);
+    std::uint64_t calls = 0;
+    const auto refused = h.c->flatten([&](std::uint64_t, std::uint64_t) { return ++calls != 0; });
     CHECK(refused.error().code == errc::busy);
+    CHECK(calls == 0);  // before anything is copied
     CHECK(refused.error().what.find("clone@" + cloned) != std::string::npos);
     CHECK(h.f.net.record("clone").base.has_value());
     // A child that stands alone holds nothing up.
