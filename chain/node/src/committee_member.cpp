@@ -210,6 +210,7 @@ void committee_member::deliver(const std::vector<consensus::committed>& commits,
 // One after the other. It goes to the disk behind the log, once the state in the store contains what the sequence has up to it and is certified:
 // signatures that are wanted later stand behind it then.
 void committee_member::consider_checkpoint() {
+    if (stopped()) return;  // heights may have been left behind
     if (!m_coming && m_replica.order().committed_round() >= m_checkpoint_round + m_limits.checkpoint_rounds) {
         auto here = m_replica.here();
         if (!here) return;
