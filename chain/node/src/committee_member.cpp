@@ -467,6 +467,7 @@ net::awaitable<net::reply> committee_member::serve(node_id from, net::request wh
     if (member == m_members.end()) co_return net::reply::of(error(errc::permission, "not a member of the committee"));
     const bool push = what.method == method::blocks;
     request_slot slot(m_mutex, (push ? m_pushes : m_fetches)[member->second], push ? pushes_a_member_max : fetches_a_member_max);
+    if (stopped()) co_return net::reply::of(error(errc::unavailable, "this member has stopped"));
     if (!slot.taken) co_return net::reply::of(error(errc::exhausted, "too many requests of one member under way"));
     if (push) {
         auto work = serve_blocks(member->second, std::move(what));
