@@ -154,17 +154,25 @@ result<sequence_number> view_rewriter::run(sequence_number at) {
     return error(errc::conflict, "snapshots of volume " + m_of.record.name + " were renamed again and again; try again");
 }
 
-// One that is gone, or another by now, is left to the next round.
+// One that is gone, or another by now, is left to the next round: also if that became so while it was read, whose metadata
+// may have gone with it.
 result<void> view_rewriter::look_at(const std::string& name, sequence_number sequence, bool rewrite) {
     TRY(const auto view, read_view(name));
     if (!view || view->at.sequence != sequence) return {};
-    TRY(const auto of, open(*view));
+    auto done = look_into(*view, rewrite);
+    if (done) return {};
+    TRY(const auto now, read_view(name));
+    return now && now->at.sequence == sequence ? std::move(done) : result<void>();
+}
+
+result<void> view_rewriter::look_into(const ledger::view_record& view, bool rewrite) {
+    TRY(const auto of, open(view));
     TRY(const bool clean, is_clean(*of));
     if (clean) {
-        m_clean.insert(pin_of(view->at));
+        m_clean.insert(pin_of(view.at));
         return {};
     }
-    if (view->clones != 0)
+    if (view.clones != 0)
         return error(errc::busy, of->label(m_of.record) + " has clones, which share what it inherited; delete or flatten them first");
     if (!rewrite) return {};
     m_all += of->foreign;
@@ -174,12 +182,11 @@ result<void> view_rewriter::look_at(const std::string& name, sequence_number seq
     ledger::rewrite_view what;
     what.volume = m_of.record.id;
     what.term = m_of.holder.term();
-    what.name = name;
+    what.name = view.name;
     TRY(what.at, store_root(*of));
     const auto pinned = pin_of(what.at);
     const auto deadline = m_of.on.world().now() + m_of.on.limits().ledger;
     auto done = net::wait(m_of.on.world(), m_of.on.ledger().submit(m_of.who, std::move(what), deadline));
-    if (!done && done.error().code == errc::not_found) return {};  // deleted meanwhile, or renamed: the pins tell
     if (!done) return std::move(done).error().with_context("rewrite " + of->label(m_of.record));
     m_clean.insert(pinned);
     return {};
@@ -476,7 +483,7 @@ result<ledger::segment_record> view_rewriter::store_segment(source& of, byte_vie
     spec.lineage = m_of.record.id;
     spec.key_generation = of.generation;
     TRY(auto stored, m_of.holder.put_segment(*of.keys.ring(), spec, content));
-    stored.birth = {1};
+    stored.birth = of.view.at.sequence;  // of this view alone
     stored.death = of.death();
     return stored;
 }

@@ -3,7 +3,8 @@
 //
 // Copies belong to views alone. They are in no segment table of a head, so no head names them, cleaning does not move them, and
 // they are added to the ledger dead: born with change 1, dead after the youngest view that they were made for, so that it and any
-// older view pins them, and the last of those that goes frees them. No number of theirs is used for a younger view.
+// older view pins them, and the last of those that goes frees them. No number of theirs is used for a younger view. (Its metadata is born
+// with its change, and pinned by it alone.)
 //
 // One at a time, by the engine's owner in its term. A view has its old root or its new one, and either is whole: the base is kept
 // until all have new ones, and the ledger has everything that a new root names before it takes it.
@@ -62,6 +63,7 @@ private:
     [[nodiscard]] result<std::unique_ptr<source>> open(const ledger::view_record& view);
     [[nodiscard]] result<bool> is_clean(source& of);
     [[nodiscard]] result<void> look_at(const std::string& name, sequence_number sequence, bool rewrite);
+    [[nodiscard]] result<void> look_into(const ledger::view_record& view, bool rewrite);
 
     [[nodiscard]] result<void> rewrite_extents(source& of);
     [[nodiscard]] result<void> rewrite_one(source& of, pack& into, blob_id blob, const extent& e, std::vector<extent>& out);
