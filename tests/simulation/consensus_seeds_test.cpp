@@ -11,7 +11,7 @@ using namespace cess::simulation;
 
 namespace {
 
-#ifdef __SANITIZE_ADDRESS__
+#ifdef CESS_FEWER_SEEDS
 constexpr std::uint64_t seeds = 2'000, hostile_seeds = 50;
 #else
 constexpr std::uint64_t seeds = 10'000, hostile_seeds = 300;
