@@ -12,7 +12,7 @@ using namespace cess::simulation;
 namespace {
 
 #ifdef CESS_FEWER_SEEDS
-constexpr std::uint64_t seeds = 2'000, hostile_seeds = 50;
+constexpr std::uint64_t seeds = 1'000, hostile_seeds = 50;
 #else
 constexpr std::uint64_t seeds = 10'000, hostile_seeds = 300;
 #endif
