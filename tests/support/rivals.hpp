@@ -7,6 +7,7 @@
 #include <support/linearizable.hpp>
 
 #include <array>
+#include <atomic>
 #include <mutex>
 
 namespace cess::test {
