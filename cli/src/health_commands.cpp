@@ -59,6 +59,7 @@ nlohmann::json to_json(const network_health& h) {
     out["healthy"] = h.intact();
     out["consensus"]["answers"] = h.chain.has_value();
     if (h.chain) {
+        out["consensus"]["epoch"] = h.chain->epoch;
         out["consensus"]["height"] = h.chain->height.value;
         out["consensus"]["transactions"] = h.chain->transactions;
         out["consensus"]["finality_us"] = h.chain->finality_us;

@@ -76,7 +76,7 @@ void print_committee(const network_health& of) {
         if (!lag) print("consensus node " + v.id.brief() + " at " + v.address + ": " + one_line(v.problem));
         else if (*lag > tolerated) print("consensus node " + v.id.brief() + " at " + v.address + ": " + std::to_string(*lag) + " blocks behind");
     }
-    print("committee: " + std::to_string(answer) + " of " + std::to_string(of.validators.size()) + " answer");
+    print("committee: " + std::to_string(answer) + " of " + std::to_string(of.validators.size()) + " answer" + (of.chain ? ", epoch " + std::to_string(of.chain->epoch) : std::string()));
 }
 
 bool network_health::sound() const {

@@ -106,6 +106,7 @@ public:
         needs.limits.log_file_size = 16 * KiB;
         needs.limits.replay_blocks_max = 5;
         needs.limits.checkpoint_rounds = 40;
+        if (epoch_rounds > 0) needs.limits.epoch_rounds = epoch_rounds;
         needs.committee.emplace(chain::committee_dependencies{*m.caller, config.validators, m.coin, consensus::pacing(), m.readers ? *m.readers : workers});
         TRY(m.node, chain::make_validator(std::move(needs)));
         network.add(m.id(), *m.node);
@@ -209,6 +210,7 @@ public:
         }
         return first.has_value();
     }
+    [[nodiscard]] std::uint64_t epoch(std::size_t i) const { return all[i]->node->certificate().body.next.epoch; }
     // Of the DAG, at the last start.
     std::int64_t replayed(std::size_t i) {
         auto& count = all[i]->count.make_gauge("cess_consensus_replayed_blocks", "Blocks of the committee's DAG that the start read again");
@@ -231,7 +233,8 @@ public:
         const auto got = world.run(as.call(config.validators[of], std::move(what), world.now() + 10s, net::lane::control));
         return got ? errc::ok : got.error().code;
     }
-    [[nodiscard]] bytes blocks_head() const { return wire::encode(std::pair(std::uint8_t{1}, ledger::id_of(config.origin))); }
+    [[nodiscard]] bytes blocks_head() const { return head_of(ledger::id_of(config.origin)); }
+    static bytes head_of(const network_id& network) { return wire::encode(std::pair(std::uint8_t{2}, std::pair(network, std::uint64_t{0}))); }  // of epoch 0
     static net::awaitable<result<void>> quiet(net::awaitable<void> op) {
         co_await std::move(op);
         co_return result<void>();
@@ -248,6 +251,7 @@ public:
     std::unique_ptr<chain::client> client;
     std::map<std::size_t, error> outcomes;
     std::size_t busy = 0;
+    std::uint64_t epoch_rounds = 0;  // 0 = as ever
 };
 
 net::awaitable<void> rivalry(test::rivals& in, chain::client& by, unsigned operations, unsigned& busy) {
@@ -323,6 +327,68 @@ TEST_CASE("four members order, certify and show the same blocks; one may die, an
         }
     }
     CHECK_FALSE(on.block(0, height + 1).has_value());
+}
+
+TEST_CASE("epochs end and begin under load, and clients follow, those who know the genesis alone too") {
+    committee_run on(11);
+    on.epoch_rounds = 60;
+    on.start_all();
+    for (std::size_t i = 0; i < 60; ++i) {
+        on.submit(i, 1min);
+        on.world.run_for(100ms);
+    }
+    on.world.run_for(10s);
+    CHECK(on.done(0, 60));
+    CHECK(on.agree());
+    CHECK(on.epoch(0) >= 3);
+    on.client = chain::make_client(on.world, *on.caller, on.config);
+    for (std::size_t i = 0; i < 60; ++i) CHECK(on.present(i));
+    CHECK(on.client->trust().now().epoch == on.epoch(0));
+    const auto height = on.all[0]->node->height().value;
+    CHECK(height >= 60 + on.epoch(0));  // each epoch's end has one of its own
+    for (std::uint64_t h = 1; h <= height; ++h) {
+        const auto first = on.block(0, h), other = on.block(1, h);
+        REQUIRE(first.has_value());
+        REQUIRE(other.has_value());
+        CHECK(*other == *first);
+    }
+}
+
+TEST_CASE("a member that was away while an epoch ended comes into the next one") {
+    for (const bool power : {false, true}) {
+        committee_run on(12);
+        on.epoch_rounds = 60;
+        on.start_all();
+        on.submit(0, 1min);
+        on.world.run_for(1s);
+        on.end(3, power);
+        std::size_t next = 1;
+        for (; on.epoch(0) == 0 && next < 100; ++next) {
+            on.submit(next, 1min);
+            on.world.run_for(300ms);
+        }
+        on.world.run_for(2s);
+        CHECK(on.epoch(0) == 1);
+        CHECK(on.done(0, next));
+        REQUIRE(on.start(3).has_value());
+        on.world.run_for(20s);
+        CHECK(on.epoch(3) == on.epoch(0));
+        on.end(2, false);  // now it is needed
+        on.submit(next, 1min);
+        on.world.run_for(10s);
+        CHECK(on.done(next, next + 1));
+        CHECK(on.agree());
+    }
+}
+
+TEST_CASE("members die with and without their power while epochs end, and nothing acknowledged is lost") {
+    for (std::uint64_t seed = 1; seed <= 16; ++seed) {
+        committee_run on(seed + 40);
+        on.epoch_rounds = 20 + seed * 3;
+        INFO("seed " << seed);
+        CHECK(ordeal(on, 8) == "");
+        CHECK(on.epoch(0) >= 1);
+    }
 }
 
 TEST_CASE("with two of four dead nothing is acknowledged; with three everything is") {
@@ -589,7 +655,7 @@ TEST_CASE("strangers, garbage and other networks' messages move no member") {
     CHECK(ask(peer, 0x0281, bytes(100, std::byte{0xff}), {}) == errc::protocol);
     auto elsewhere = network;
     elsewhere.raw[0] ^= std::byte{1};
-    CHECK(ask(peer, 0x0280, wire::encode(std::pair(std::uint8_t{1}, elsewhere)), wire::encode(std::vector<bytes>())) == errc::permission);
+    CHECK(ask(peer, 0x0280, on.head_of(elsewhere), wire::encode(std::vector<bytes>())) == errc::permission);
     on.submit(0, 1min);
     on.world.run_for(2s);
     CHECK(on.done(0, 1));

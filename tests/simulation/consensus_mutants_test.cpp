@@ -60,6 +60,9 @@ const std::vector<broken_rule>& broken_rules() {
         {"a checkpoint forgets what is in the sequence", {}, mutant::forget_leaders, crashing_plan},
         {"a checkpoint leaves own payload behind", {}, mutant::leave_payload, crashing_plan},
         {"a checkpoint counts before the log is synced", [](auto& p) { p.unsynced_checkpoint = true; }, mutant::none, crashing_plan},
+        {"wishes for the epoch's end count before they are in the sequence", {}, mutant::early_wishes, closing_plan},
+        {"a checkpoint forgets such wishes", {}, mutant::forget_wishes, closing_plan},
+        {"what the epoch's end leaves out is not handed on", {}, mutant::drop_unsequenced, closing_plan},
         {"payload of own blocks that are forgotten is lost", {}, mutant::forget_payload, lagging_plan},
     };
     return all;
@@ -98,5 +101,6 @@ TEST_CASE("with no rule broken nothing is noticed") {
         CHECK_FALSE(run_committee(lagging_plan(seed)).violation.has_value());
         CHECK_FALSE(run_committee(crashing_plan(seed)).violation.has_value());
         CHECK_FALSE(run_committee(flooded_plan(seed)).violation.has_value());
+        CHECK_FALSE(run_committee(closing_plan(seed)).violation.has_value());
     }
 }

@@ -74,6 +74,8 @@ TEST_CASE("committees in which not all lead decide alike and go on") { run_seeds
 
 TEST_CASE("a member that was away for long catches up, whatever liars left behind meanwhile") { run_seeds(1, hostile_seeds, lagging_plan); }
 
+TEST_CASE("the epoch ends at the same commit for all, and what it leaves out is handed on") { run_seeds(1, hostile_seeds * 3, closing_plan); }
+
 TEST_CASE("the same seed is the same run") {
     CHECK(run_committee(random_plan(7)).trace == run_committee(random_plan(7)).trace);
     CHECK(run_committee(random_plan(7)).trace != run_committee(random_plan(8)).trace);

@@ -114,6 +114,9 @@ private:
     void check_payload(const block_ptr& block);
     void check_decided(const process& p, const settled& what);
     void check_commit(process& p, const committed& what);
+    void check_close(const process& p, const committed& what);
+    void check_handed_on();
+    [[nodiscard]] bool is_behind(const process& p) const;
     void append(const committed& what, const block_ptr& block);
     void check_end();
     void violated(std::string what);
@@ -138,6 +141,7 @@ private:
     std::map<coin_number, author_index> m_coins_seen;
     bool m_calm = false;
     round_number m_calm_from = 0;
+    std::optional<std::pair<block_ref, std::size_t>> m_closed;  // the last leader, and the length of the sequence
 
     std::map<slot, std::optional<hash256>> m_decided;
     std::vector<block_ref> m_sequence;
@@ -229,6 +233,7 @@ void committee_world::feed(std::uint16_t index) {
 
 void committee_world::act(std::uint16_t index, actions what) {
     auto& p = m_processes[index];
+    if (m_plan.close_at > 0 && p.machine->own_round() >= m_plan.close_at + p.author % 3) p.machine->wish_close();
     if (p.honest()) check_ceilings(p, what);
     for (const auto& block : what.log) {
         p.log.push_back(block);
@@ -600,6 +605,15 @@ void committee_world::check_commit(process& p, const committed& what) {
         m_report.latency.push_back(static_cast<std::uint32_t>((m_now - made->second) * 100 / delta));
         m_made_at.erase(made);
     }
+    check_close(p, what);
+}
+
+void committee_world::check_close(const process& p, const committed& what) {
+    const std::pair here(what.leader, p.sequenced);
+    if (m_closed && p.sequenced > m_closed->second) violated(name(p) + " has committed something past the epoch's end");
+    if (what.closes && m_closed && *m_closed != here) violated(name(p) + " ends the epoch elsewhere than another");
+    if (!what.closes && m_closed && m_closed->first == what.leader) violated(name(p) + " goes on where the epoch has ended for another");
+    if (what.closes) m_closed = here;
 }
 
 void committee_world::append(const committed& what, const block_ptr& block) {
@@ -617,11 +631,31 @@ void committee_world::append(const committed& what, const block_ptr& block) {
     m_report.trace = crypto::sha256({m_report.trace.view(), block->ref.digest.view()});
 }
 
+// What crashed before its payload was durable is owed nothing.
+void committee_world::check_handed_on() {
+    for (const auto& p : m_processes) {
+        if (!p.honest()) continue;
+        for (const auto& item : p.machine->unsequenced()) {
+            if (m_items.contains(item)) violated(name(p) + " hands on what is in the sequence");
+            m_owed.erase(item);
+        }
+    }
+}
+
+bool committee_world::is_behind(const process& p) const {
+    if (!p.honest()) return false;
+    if (!p.machine) return true;
+    return m_plan.close_at > 0 ? !p.machine->closed() : p.machine->order().committed_round() <= m_calm_from + 8;
+}
+
 void committee_world::check_end() {
     for (const auto& p : m_processes) {
         if (!p.honest()) continue;
-        if (p.machine->order().committed_round() <= m_calm_from) return violated(name(p) + " has committed nothing of what came after the storm");
+        if (m_plan.close_at > 0 && (!p.machine || !p.machine->closed())) return violated("the epoch does not end for " + name(p));
+        if (m_plan.close_at == 0 && p.machine->order().committed_round() <= m_calm_from) return violated(name(p) + " has committed nothing of what came after the storm");
     }
+    m_report.closed = m_closed.has_value();
+    if (m_closed) check_handed_on();
     if (!m_owed.empty()) return violated(std::to_string(m_owed.size()) + " items of payload that were durable in the storm are not sequenced");
     for (const auto& [ref, from] : m_heard_by_all) {
         const auto leader = m_leaders.lower_bound(from);
@@ -685,10 +719,8 @@ committee_report committee_world::run() {
     const auto calm_at = m_now;
     const auto limit = m_now + m_plan.recovery_max * delta;
     while (!m_report.violation && m_now < limit && step()) {
-        const auto behind = [&](const process& p) {
-            return p.honest() && (!p.machine || p.machine->order().committed_round() <= m_calm_from + 8);
-        };
-        if (m_owed.empty() && std::none_of(m_processes.begin(), m_processes.end(), behind)) break;
+        const auto behind = [&](const process& p) { return is_behind(p); };
+        if ((m_owed.empty() || m_closed) && std::none_of(m_processes.begin(), m_processes.end(), behind)) break;
     }
     m_report.recovery = (m_now - calm_at) / delta;
     if (!m_report.violation) check_end();
@@ -775,6 +807,12 @@ committee_plan large_plan(std::uint64_t seed) {
     out.liars = seed % 3 == 0 ? liar_kind::twin : liar_kind::mutator;
     out.crashed = seed % 5 == 0 ? 1 : 0;
     out.calm_round = 20;
+    return out;
+}
+
+committee_plan closing_plan(std::uint64_t seed) {
+    auto out = seed % 4 == 0 ? crashing_plan(seed) : seed % 4 == 1 ? hostile_liars_plan(seed) : random_plan(seed);
+    out.close_at = 8 + seed % 12;
     return out;
 }
 

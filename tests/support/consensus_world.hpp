@@ -13,7 +13,8 @@
 // the start or the checkpoint again after a restart; each block once; no block before what it refers to; no two blocks of an honest member in a
 // round, answers to requests included; each item of an honest member's payload once. Ceilings: copies of an author and round,
 // what waits and what it waits for, what is asked for and looked up in the archive at once. At the end: what an honest
-// member said and all others heard is in the sequence, so is all payload that was durable in the storm, and all go on.
+// member said and all others heard is in the sequence, so is all payload that was durable in the storm, and all go on. Where the
+// epoch ends: at the same commit for all, nothing comes after it, and the payload that it leaves out is handed on, and only that.
 //
 // Signatures and coin are fast stand-ins (consensus_standins.hpp) that the liars here do not try to forge, though they send
 // wrong shares: forging is tests/unit/coin_test.cpp's and consensus_test.cpp's business. All else is the shipping code.
@@ -46,6 +47,7 @@ struct committee_plan {
     consensus::round_number calm_round = 40;   // rounds until the calm
     std::uint64_t recovery_max = 300;          // δ after it in which all must be well again
     consensus::instant leader_wait = 5'000;    // half of δ
+    consensus::round_number close_at = 0;  // members wish for the epoch's end about then; 0 = never
     bool isolate = false;               // one honest member hears and says nothing until the calm
     consensus::instant sync_max = 1'000;  // how long a disk takes
     std::uint64_t outage_max = 20;      // δ that a crashed member is away
@@ -62,6 +64,7 @@ struct committee_report {
     std::uint64_t blocks = 0, rounds = 0;
     std::uint64_t recovery = 0;  // from the calm until all honest members have committed what came after it, in δ
     std::uint64_t slots = 0, committed = 0, skipped = 0, undecided = 0;  // at the end, at the best honest member
+    bool closed = false;         // the epoch has ended, at all honest members
     std::uint64_t crashes = 0, resumed = 0, lost_records = 0, forks = 0, refused = 0;
     std::vector<std::uint32_t> latency;  // of honest blocks, from being made to being sequenced by their maker; in δ/100
     hash256 trace;
@@ -81,6 +84,8 @@ inline constexpr consensus::instant one_way_delay = 10'000;
 [[nodiscard]] committee_plan flooded_plan(std::uint64_t seed);
 // Of more than ten members, so that not all lead.
 [[nodiscard]] committee_plan large_plan(std::uint64_t seed);
+// Any of the others, and the epoch ends in the storm.
+[[nodiscard]] committee_plan closing_plan(std::uint64_t seed);
 // One leader a round, whom the network splits the committee over, for ever: only coins decide.
 [[nodiscard]] committee_plan hostile_plan(std::uint64_t seed);
 // The same, with liars beside it.

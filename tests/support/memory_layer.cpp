@@ -219,6 +219,7 @@ public:
         co_return error(errc::unsupported, "the memory network's miners are asked by nobody");
     }
     net::awaitable<result<status>> health(net::time_point) override { co_return status{}; }
+    net::awaitable<result<void>> follow_handovers(net::time_point) override { co_return result<void>(); }
 
 private:
     memory_network::state& m_of;

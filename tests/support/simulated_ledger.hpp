@@ -50,6 +50,7 @@ public:
     net::awaitable<result<std::vector<ledger::segment_record>>> segments(volume_id lineage, segment_number after, std::uint32_t limit, net::time_point deadline) override;
     net::awaitable<result<freed_page>> freed_for(node_id miner, ledger::freed_cursor after, net::time_point deadline) override;
     net::awaitable<result<status>> health(net::time_point deadline) override;
+    net::awaitable<result<void>> follow_handovers(net::time_point) override { co_return result<void>(); }
     bool dead = false;  // its process was killed
 
 private:

@@ -104,6 +104,7 @@ public:
     net::awaitable<result<std::vector<ledger::segment_record>>> segments(volume_id, segment_number, std::uint32_t, net::time_point) override { co_return error(errc::unsupported); }
     net::awaitable<result<freed_page>> freed_for(node_id, ledger::freed_cursor after, net::time_point) override;
     net::awaitable<result<status>> health(net::time_point) override { co_return error(errc::unsupported); }
+    net::awaitable<result<void>> follow_handovers(net::time_point) override { co_return error(errc::unsupported); }
 
 private:
     paper_ledger& m_of;

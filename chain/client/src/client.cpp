@@ -6,9 +6,7 @@
 
 #include <algorithm>
 #include <atomic>
-#include <deque>
 #include <functional>
-#include <mutex>
 
 namespace cess::chain {
 namespace {
@@ -35,9 +33,7 @@ struct ticket {
 class network_client final : public client {
 public:
     network_client(net::env& world, net::caller& through, network_config network)
-        : m_world(world), m_through(through), m_config(std::move(network)), m_network(ledger::id_of(m_config.origin)) {
-        m_trusts.emplace_back(m_network, m_config.origin.first);
-        m_trust = &m_trusts.back();
+        : m_world(world), m_through(through), m_config(std::move(network)), m_network(ledger::id_of(m_config.origin)), m_trust(m_network, m_config.origin.first) {
         const auto count = m_config.validators.size();
         if (count > 1) m_favourite = world.random().next() % count;  // not all clients at the same one
         for (std::size_t i = 0; i < tickets_max; ++i) {
@@ -48,7 +44,7 @@ public:
     }
 
     [[nodiscard]] const network_config& network() const noexcept override { return m_config; }
-    [[nodiscard]] const ledger::trust& trust() const noexcept override { return *m_trust.load(); }
+    [[nodiscard]] const ledger::trust& trust() const noexcept override { return m_trust; }
 
     net::awaitable<result<bytes>> submit(const account& who, ledger::action what, net::time_point deadline) override;
     net::awaitable<result<ledger::proved_record>> read(bytes key, net::time_point deadline) override;
@@ -58,12 +54,15 @@ public:
     net::awaitable<result<std::vector<ledger::segment_record>>> segments(volume_id lineage, segment_number after, std::uint32_t limit, net::time_point deadline) override;
     net::awaitable<result<freed_page>> freed_for(node_id miner, ledger::freed_cursor after, net::time_point deadline) override;
     net::awaitable<result<status>> health(net::time_point deadline) override;
+    net::awaitable<result<void>> follow_handovers(net::time_point deadline) override;
 
 private:
     struct held_ticket;
     // Says whether a reply can be believed; a validator whose reply cannot is passed over.
     using judge = std::function<result<void>(const net::reply&)>;
     net::awaitable<result<net::reply>> ask(net::method_id method, bytes head, net::time_point deadline, judge believe);
+    net::awaitable<result<void>> judged(std::size_t which, const judge& believe, const net::reply& answer, net::time_point deadline);
+    net::awaitable<result<void>> follow_from(std::size_t which, net::time_point deadline);
     net::awaitable<result<net::reply>> ask_one(std::size_t which, net::method_id method, bytes head, net::time_point deadline);
     template <class Reply, class Request>
     net::awaitable<result<Reply>> ask_for(net::method_id method, Request what, net::time_point deadline);
@@ -82,9 +81,7 @@ private:
     std::atomic<std::uint64_t> m_seen{0};        // the highest certified height; never believe an older state
     std::atomic<bool> m_seen_any{false};
     std::atomic<std::size_t> m_favourite{0};     // the validator that answered last
-    std::mutex m_mutex;
-    std::deque<ledger::trust> m_trusts;          // one a committee; never moved, so that trust() stays valid
-    std::atomic<const ledger::trust*> m_trust;
+    ledger::trust m_trust;
 };
 
 // ---- asking ----------------------------------------------------------------------------------------------
@@ -107,7 +104,8 @@ net::awaitable<result<net::reply>> network_client::ask(net::method_id method, by
         auto call = ask_one(which, method, head, std::min(deadline, m_world.now() + attempt_within));
         auto got = co_await std::move(call);
         if (got) {
-            const auto good = believe ? believe(*got) : result<void>();
+            auto judging = judged(which, believe, *got, deadline);
+            const auto good = co_await std::move(judging);
             if (good) {
                 m_favourite = which;
                 co_return got;
@@ -127,6 +125,43 @@ net::awaitable<result<net::reply>> network_client::ask(net::method_id method, by
     }
 }
 
+// What is of an epoch that is not known here is looked at once more when the handovers up to there are.
+net::awaitable<result<void>> network_client::judged(std::size_t which, const judge& believe, const net::reply& answer, net::time_point deadline) {
+    if (!believe) co_return result<void>();
+    auto good = believe(answer);
+    if (good || !m_trust.wants_handovers()) co_return good;
+    auto following = follow_from(which, std::min(deadline, m_world.now() + attempt_within));
+    auto followed = co_await std::move(following);
+    if (followed) co_return believe(answer);
+    co_return good;
+}
+
+// Of one node, as far as it can prove.
+net::awaitable<result<void>> network_client::follow_from(std::size_t which, net::time_point deadline) {
+    for (;;) {
+        handovers_request what;
+        what.network = m_network;
+        what.from = m_trust.now().epoch;
+        auto call = ask_one(which, method::handovers, wire::encode(what), deadline);
+        auto got = co_await std::move(call);
+        if (!got) co_return std::move(got).error();
+        const auto all = wire::decode<std::vector<ledger::state_certificate>>(got->head);
+        if (!all) co_return all.error();
+        for (const auto& last : *all) CO_CHECK_OK(m_trust.follow(last));
+        if (m_trust.now().epoch == what.from) co_return result<void>();
+    }
+}
+
+net::awaitable<result<void>> network_client::follow_handovers(net::time_point deadline) {
+    result<void> last = error(errc::unavailable, "the configuration names no consensus node");
+    for (std::size_t i = 0; i < m_config.validators.size(); ++i) {
+        auto following = follow_from((m_favourite + i) % m_config.validators.size(), deadline);
+        last = co_await std::move(following);
+        if (last && !m_trust.wants_handovers()) co_return last;
+    }
+    co_return last;
+}
+
 template <class Reply, class Request>
 net::awaitable<result<Reply>> network_client::ask_for(net::method_id method, Request what, net::time_point deadline) {
     auto call = ask(method, wire::encode(what), deadline, nullptr);
@@ -138,26 +173,19 @@ net::awaitable<result<Reply>> network_client::ask_for(net::method_id method, Req
 // ---- believing -------------------------------------------------------------------------------------------
 
 result<void> network_client::accept(const ledger::state_certificate& certificate, block_height at_least) {
-    CHECK_OK(trust().check(certificate));
+    CHECK_OK(m_trust.follow(certificate));
     const auto height = certificate.body.height;
     if (height < at_least)
         return error(errc::unavailable, "a consensus node answered from height " + std::to_string(height.value) + ", " + std::to_string(at_least.value) + " was seen before");
     for (auto seen = m_seen.load(); seen < height.value && !m_seen.compare_exchange_weak(seen, height.value);) {}
     m_seen_any = true;
-    std::lock_guard lock(m_mutex);
-    if (certificate.body.next == m_trusts.back().now()) return {};
-    auto moved = m_trusts.back();
-    CHECK_OK(moved.follow(certificate));
-    m_trusts.push_back(std::move(moved));
-    m_trust = &m_trusts.back();
     return {};
 }
 
 result<ledger::proved_record> network_client::accept_record(byte_view head, const bytes& key, block_height at_least) {
     TRY(auto record, wire::decode<ledger::proved_record>(head));
     if (record.key != key) return error(errc::protocol, "a consensus node answered with another record");
-    const auto before = m_trust.load();
-    CHECK_OK(before->check(record));
+    CHECK_OK(m_trust.check(record));
     CHECK_OK(accept(record.certificate, at_least));
     return record;
 }
@@ -343,7 +371,7 @@ net::awaitable<result<client::status>> network_client::health(net::time_point de
     if (!got) co_return std::move(got).error();
     status out;
     out.height = got->certificate.body.height;
-    out.epoch = got->certificate.body.epoch;
+    out.epoch = got->certificate.body.next.epoch;
     out.transactions = got->transactions;
     out.finality_us = got->finality_us;
     co_return out;

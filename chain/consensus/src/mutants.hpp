@@ -24,6 +24,9 @@ enum class mutant {
     forget_leaders,      // a checkpoint does not say which leaders are in the sequence
     leave_payload,       // a checkpoint leaves own payload behind that is not in the sequence
     forget_payload,      // what an own block that is never sequenced carries is lost
+    early_wishes,        // wishes for the epoch's end count before they are in the sequence
+    forget_wishes,       // a checkpoint forgets them
+    drop_unsequenced,    // what the epoch's end leaves out of the sequence is not handed on
 };
 
 #ifdef CESS_CONSENSUS_MUTANTS

@@ -108,6 +108,21 @@ void proposer::collect(round_number floor) {
     while (!m_uncovered.empty() && m_uncovered.begin()->first.round < floor) m_uncovered.erase(m_uncovered.begin());
 }
 
+std::vector<bytes> proposer::unsequenced() const {
+    std::vector<bytes> out;
+    if (mutated(mutant::drop_unsequenced)) return out;
+    for (auto round = m_dag.floor(); round <= m_last.round; ++round) {
+        for (const auto& own : m_dag.at(round, m_self)) {
+            for (const auto& item : own->block->body().payload) {
+                const auto newest = m_carried.find(crypto::sha256(item));
+                if (!own->sequenced && newest != m_carried.end() && newest->second == round) out.push_back(item);
+            }
+        }
+    }
+    for (const auto& waiting : m_queue) out.push_back(waiting.item);
+    return out;
+}
+
 // The round after the own newest, with a quorum of parents; or, if the others are far ahead, the one that they are about to
 // make. Likewise if the own newest is forgotten: nothing can be made on top of that. 0 = none.
 round_number proposer::target() const {
@@ -136,7 +151,8 @@ instant proposer::due_at(round_number round, instant now, bool idle) const {
     if (m_dag.authors_in(round) >= m_of.by.parent_quorum) return now;  // late already
     auto at = leaders_here(round - 1) ? now : m_quorum_at + m_pace.leader_wait;
     // What is carried waits for rounds to come, clients wait for signatures; who rests makes the others, who follow, rest.
-    const bool rests = idle && m_queue.empty() && m_carried.empty() && m_contributions.empty() && m_dag.authors_in(round) == 0;
+    const bool nothing_to_say = m_closed || (m_queue.empty() && m_carried.empty());
+    const bool rests = idle && nothing_to_say && m_contributions.empty() && m_dag.authors_in(round) == 0;
     if (m_last.round > 0) at = std::max(at, m_last_at + (rests ? m_pace.heartbeat : m_pace.round_min));
     return at;
 }
@@ -171,6 +187,7 @@ block_body proposer::compose(round_number round) {
     out.certificate_signatures.assign(m_contributions.begin(), m_contributions.end());
     m_contributions.clear();
     out.durable_watermark = m_last.round;
+    out.closing = m_wishes_close;
     return out;
 }
 
@@ -216,7 +233,7 @@ void proposer::cover(const vertex& from) {
 
 void proposer::take_payload(block_body& to) {
     // While nothing is sequenced the DAG grows; it may not with payload.
-    if (m_dag.highest() - m_dag.floor() > payload_depths * m_of.by.depth) return;
+    if (m_closed || m_dag.highest() - m_dag.floor() > payload_depths * m_of.by.depth) return;
     std::size_t size = 0;
     std::uint64_t weight = 0;
     while (!m_queue.empty() && to.payload.size() < std::min(limits::payload_items, m_bounds.block_items)) {

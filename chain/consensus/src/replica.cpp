@@ -151,13 +151,20 @@ void replica::sequence(actions& out) {
     m_sequencer.advance(out.decided, out.commits);
     for (auto at = before; at < out.commits.size(); ++at)
         for (const auto& block : out.commits[at].blocks) in_sequence(block);
+    if (closed()) m_proposer.close();
     collect();
 }
 
 std::optional<checkpoint> replica::here() const {
-    if (!m_sequencer.resumed() || !m_proposer.carried_from(m_sequencer.horizon())) return std::nullopt;
+    if (!m_sequencer.resumed() || closed() || !m_proposer.carried_from(m_sequencer.horizon())) return std::nullopt;
     auto out = m_sequencer.here();
     out.own = m_proposer.last();
+    return out;
+}
+
+std::vector<bytes> replica::unsequenced() const {
+    auto out = m_proposer.unsequenced();
+    if (m_in_flight) out.insert(out.end(), m_in_flight->body().payload.begin(), m_in_flight->body().payload.end());
     return out;
 }
 

@@ -12,7 +12,7 @@ rules rules::of(std::size_t members) {
     std::iota(out.permutation.begin(), out.permutation.end(), author_index{0});
     out.leaders = std::min(members, all_lead_up_to);
     const auto quorum = members - out.faulty_max();
-    out.parent_quorum = out.certificate_quorum = out.commit_quorum = out.skip_quorum = quorum;
+    out.parent_quorum = out.certificate_quorum = out.commit_quorum = out.skip_quorum = out.close_quorum = quorum;
     out.coin_quorum = out.faulty_max() + 1;
     return out;
 }

@@ -68,6 +68,12 @@ outcome apply(state& on, const signed_transaction& what, const context& at, sign
     return got;
 }
 
+committee end_epoch(state& on, const committee& now, block_height at) {
+    committee next{now.epoch + 1, now.members};
+    on.put(key::epoch(), wire::encode(epoch_record{next, at}));
+    return next;
+}
+
 std::uint64_t weight_of(const transaction& what, std::size_t encoded_size) {
     static constexpr std::uint64_t a_segment = 512;
     std::uint64_t segments = 0;

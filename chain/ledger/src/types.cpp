@@ -106,6 +106,7 @@ bytes segment_by_id(const volume_id& lineage, const segment_id& id) { return bui
 bytes freed(const volume_id& lineage, const segment_id& id) { return builder('f').id(lineage).id(id).take(); }
 bytes withdrawn(const volume_id& volume) { return builder('W').id(volume).take(); }
 bytes totals() { return builder('t').take(); }
+bytes epoch() { return builder('E').take(); }
 
 bytes volume_name_prefix(const account_id& owner) { return builder('a').id(owner).take(); }
 bytes view_prefix(const volume_id& volume) { return builder('w').id(volume).take(); }

@@ -3,7 +3,7 @@
 // A signature does not say what it is over. It is checked against this node's own state, once a quorum may have signed that height;
 // one that does not hold counts against this state. Where more than f members' do not, no quorum of honest members will ever
 // sign it: this node, or they, went wrong, and it must not go on.
-// Not thread-safe. Bounded in what it keeps of states and of each member's signatures.
+// Of one epoch. Not thread-safe. Bounded in what it keeps of states and of each member's signatures.
 #pragma once
 
 #include <chain/node/ordering.hpp>

@@ -3,6 +3,7 @@
 #include "exception_words.hpp"
 #include "patient_offload.hpp"
 
+#include <chain/client/protocol.hpp>
 #include <chain/ledger/ledger.hpp>
 #include <core/base/log.hpp>
 
@@ -14,12 +15,12 @@
 namespace cess::chain {
 namespace {
 
-consensus::epoch_context context_of(const ledger::genesis& origin) {
+consensus::epoch_context context_of(const position& at) {
     consensus::epoch_context out;
-    out.network = ledger::id_of(origin);
-    out.epoch = origin.first.epoch;
-    out.genesis = hash256::from(out.network.view());
-    out.by = consensus::rules::of(origin.first.members.size());
+    out.network = at.network;
+    out.epoch = at.epoch.members.epoch;
+    out.genesis = at.epoch.genesis;
+    out.by = consensus::rules::of(at.epoch.members.members.size());
     return out;
 }
 
@@ -73,42 +74,43 @@ struct request_slot {
 
 // ---- opening ----------------------------------------------------------------------------------------------
 
-committee_member::committee_member(const validator_dependencies& on, consensus::author_index self, block_height contained, const hash256& digest,
+committee_member::committee_member(const validator_dependencies& on, consensus::author_index self, const position& at, epoch_logs& logs,
                                    const std::optional<member_checkpoint>& from)
-    : m_world(on.world), m_workers(on.workers), m_readers(on.committee->readers), m_store(on.state), m_network(ledger::id_of(on.origin)), m_self(self),
-      m_limits(on.limits),
-      m_keys(on.identity, on.origin.first.members),
-      m_coin(m_network, on.origin.first.epoch, self, on.committee->coin, on.origin.coin, consensus::rules::of(on.origin.first.members.size()).coin_quorum),
+    : m_world(on.world), m_workers(on.workers), m_readers(on.committee->readers), m_store(on.state), m_network(at.network), m_epoch(at.epoch.members.epoch),
+      m_self(self), m_logs(logs), m_limits(on.limits),
+      m_keys(on.identity, at.epoch.members.members),
+      m_coin(m_network, m_epoch, self, on.committee->coin, on.origin.coin, consensus::rules::of(at.epoch.members.members.size()).coin_quorum),
       m_strand(on.world.executor()), m_tasks(m_strand, [this](std::exception_ptr thrown) { broke(std::move(thrown)); }),
-      m_replica(context_of(on.origin), self, on.committee->pace, m_archive, m_keys, m_coin, bounds_of(on.limits), from ? std::optional(from->core) : std::nullopt),
-      m_heights(contained, digest, from ? from->height : block_height{}),
-      m_links(on.world, on.committee->through, m_tasks, m_network, self, in_order(on.origin.first, on.committee->members),
-              [this](consensus::request asked, std::vector<consensus::block_ptr> blocks) { return take_answer(std::move(asked), std::move(blocks)); }),
-      m_checkpoint_round(from ? from->core.committed_round : 0), m_pushes(on.origin.first.members.size()), m_fetches(m_pushes.size()), m_refused(m_pushes.size()),
+      m_replica(context_of(at), self, on.committee->pace, m_archive, m_keys, m_coin, bounds_of(on.limits), from ? std::optional(from->core) : std::nullopt),
+      m_heights(at.height, at.block_digest, from ? from->height : at.epoch.before, from ? from->bytes : 0),
+      m_links(on.world, on.committee->through, m_tasks, m_network, m_epoch, self, in_order(at.epoch.members, on.committee->members),
+              {[this](consensus::request asked, std::vector<consensus::block_ptr> blocks) { return take_answer(std::move(asked), std::move(blocks)); },
+               [this](consensus::author_index there) { note_ended(there); }}),
+      m_checkpoint_round(from ? from->core.committed_round : 0), m_asked_for_rounds(at.epoch.members.members.size()), m_pushes(m_asked_for_rounds.size()),
+      m_fetches(m_pushes.size()), m_refused(m_pushes.size()),
       m_rounds(on.count.make_counter("cess_consensus_own_blocks_total", "Own blocks of the committee's DAG")),
       m_replayed(on.count.make_gauge("cess_consensus_replayed_blocks", "Blocks of the committee's DAG that the start read again")),
       m_round_gauge(on.count.make_gauge("cess_consensus_round", "Round of the newest own block")),
       m_unlogged_gauge(on.count.make_gauge("cess_consensus_unlogged_bytes", "Of accepted blocks that the log does not hold yet")) {
-    for (std::size_t i = 0; i < on.origin.first.members.size(); ++i)
-        m_members.emplace(crypto::id_of<node_id>(on.origin.first.members[i]), static_cast<consensus::author_index>(i));
+    for (std::size_t i = 0; i < at.epoch.members.members.size(); ++i)
+        m_members.emplace(crypto::id_of<node_id>(at.epoch.members.members[i]), static_cast<consensus::author_index>(i));
     for (std::size_t i = 0; i < m_refused.size(); ++i)
         m_refused[i].count = &on.count.make_counter("cess_consensus_refused_blocks_total", "Blocks that no honest member would have sent, by who did", "member=\"" + std::to_string(i) + "\"");
 }
 
-result<std::unique_ptr<committee_member>> committee_member::open(const validator_dependencies& on, consensus::author_index self, block_height contained,
-                                                                 const hash256& digest, const replay& visit) {
-    TRY(const auto from, load_checkpoint(on.state));
-    if (from && contained < from->height)
-        return error(errc::corrupt, "the state stands at height " + std::to_string(contained.value) + ", its checkpoint at " + std::to_string(from->height.value) +
+result<std::unique_ptr<committee_member>> committee_member::open(const validator_dependencies& on, consensus::author_index self, const position& at,
+                                                                 epoch_logs& logs, const replay& visit) {
+    const auto epoch = at.epoch.members.epoch;
+    TRY(const auto from, load_checkpoint(on.state, epoch));
+    if (from && at.height < from->height)
+        return error(errc::corrupt, "the state stands at height " + std::to_string(at.height.value) + ", its checkpoint at " + std::to_string(from->height.value) +
                                         "; restore files and state store together");
-    std::unique_ptr<committee_member> made(new committee_member(on, self, contained, digest, from));
+    std::unique_ptr<committee_member> made(new committee_member(on, self, at, logs, from));
     made->m_replayed.set(0);
-    dag_log::options how;
-    how.file_size = on.limits.log_file_size;
     const auto each = [&](const consensus::block_ptr& block) { return made->replayed(block, visit); };
-    const auto first = from ? from->core.replay_from(consensus::rules::of(on.origin.first.members.size())) : 0;
-    TRY(made->m_archive.log, dag_log::open(on.disk, on.log_directory, on.state, how, first, each));
-    if (!made->m_replica.resumed()) return error(errc::corrupt, "DAG log " + on.log_directory + " lacks blocks that the checkpoint names; restore files and state store together");
+    const auto first = from ? from->core.replay_from(consensus::rules::of(at.epoch.members.members.size())) : 0;
+    TRY(made->m_archive.log, logs.open(epoch, first, each));
+    if (!made->m_replica.resumed()) return error(errc::corrupt, "DAG log of epoch " + std::to_string(epoch) + " in " + on.log_directory + " lacks blocks that the checkpoint names; restore files and state store together");
     return made;
 }
 
@@ -131,6 +133,7 @@ net::awaitable<void> committee_member::begin() {
     m_started = true;
     if (m_contributed) m_replica.contribute(m_contributed->first, m_contributed->second);
     m_contributed_at = now();
+    consider_close();
     carry_out(m_replica.start(now()));
     tick();
     co_return;
@@ -181,7 +184,7 @@ net::awaitable<void> committee_member::write_log() {
             CHECK_OK(m_archive.log->append(*batch));
             if (sync) CHECK_OK(m_archive.log->sync());
             if (!*mark) return {};
-            CHECK_OK(store_checkpoint(m_store, **mark));
+            CHECK_OK(store_checkpoint(m_store, m_epoch, **mark));
             return m_store.flush();
         };
         auto job = patient_offload(m_world, m_workers, work);
@@ -205,6 +208,59 @@ void committee_member::deliver(const std::vector<consensus::committed>& commits,
     for (const auto& block : accepted)
         for (const auto& [height, sig] : block->body().certificate_signatures) out.signatures.push_back({height, block->ref.author, sig});
     if (!out.blocks.empty() || !out.signatures.empty()) hand_over(std::move(out));
+    consider_close();
+}
+
+// An epoch is as long as a log may grow. Its end is certified by signatures in blocks; who is late, when the others make no more, has to ask.
+void committee_member::consider_close() {
+    if (m_replica.order().committed_round() >= m_limits.epoch_rounds || m_heights.bytes() >= m_limits.epoch_bytes) m_replica.wish_close();
+    if (!m_replica.closed() || m_asks_for_last) return;
+    m_asks_for_last = true;
+    m_tasks.spawn(ask_for_last());
+}
+
+net::awaitable<void> committee_member::ask_for_last() {
+    for (auto whom = static_cast<std::size_t>(m_self) + 1; !stopped(); ++whom) {
+        auto slept = co_await m_world.sleep_for(ask_for_last_every);
+        if (!slept) co_return;
+        if (whom % m_members.size() == m_self) continue;
+        auto asking = last_from(static_cast<consensus::author_index>(whom % m_members.size()));
+        auto got = co_await std::move(asking);
+        if (!got) continue;
+        ordered out;
+        out.last = std::move(*got);
+        hand_over(std::move(out));
+    }
+}
+
+net::awaitable<result<ledger::state_certificate>> committee_member::last_from(consensus::author_index whom) {
+    handovers_request what;
+    what.network = m_network;
+    what.from = m_epoch;
+    auto asking = m_links.call(whom, method::handovers, wire::encode(what), {}, net::lane::control);
+    auto got = co_await std::move(asking);
+    if (!got) co_return std::move(got).error();
+    auto all = wire::decode<std::vector<ledger::state_certificate>>(got->head);
+    if (!all) co_return std::move(all).error();
+    if (all->empty() || all->front().body.epoch != m_epoch) co_return error(errc::not_found, "that epoch's last certificate");
+    co_return std::move(all->front());
+}
+
+// Its blocks of this epoch are in its log, and nobody sends more of them.
+void committee_member::note_ended(consensus::author_index at) {
+    if (!m_started || stopped() || m_replica.closed()) return;
+    auto& asked = m_asked_for_rounds[at];
+    if (asked > 0 && now() < asked + ask_for_rounds_every) return;
+    asked = now();
+    consensus::request what;
+    what.peer = at;
+    what.from = m_replica.graph().highest();
+    m_links.ask(std::move(what));
+}
+
+net::awaitable<void> committee_member::noting_ended(consensus::author_index at) {
+    note_ended(at);
+    co_return;
 }
 
 // One after the other. It goes to the disk behind the log, once the state in the store contains what the sequence has up to it and is certified:
@@ -215,7 +271,7 @@ void committee_member::consider_checkpoint() {
         auto here = m_replica.here();
         if (!here) return;
         m_checkpoint_round = here->committed_round;
-        m_coming = {std::move(*here), m_heights.last()};
+        m_coming = {std::move(*here), m_heights.last(), m_heights.bytes()};
     }
     if (!m_coming || m_coming->height.value > m_certified || m_to_store) return;
     m_to_store = std::exchange(m_coming, std::nullopt);
@@ -230,6 +286,7 @@ void committee_member::hand_over(ordered what) {
     }
     m_out_bytes += what.signatures.size() * sizeof(member_signature);
     m_out.signatures.insert(m_out.signatures.end(), what.signatures.begin(), what.signatures.end());
+    if (what.last) m_out.last = std::move(what.last);
     (void)m_bell.try_send(true);  // full: it rings already
 }
 
@@ -254,7 +311,7 @@ net::awaitable<result<ordered>> committee_member::next() {
         {
             std::lock_guard lock(m_mutex);
             if (m_failure.code != errc::ok) co_return m_failure;
-            if (!m_out.blocks.empty() || !m_out.signatures.empty()) {
+            if (!m_out.blocks.empty() || !m_out.signatures.empty() || m_out.last) {
                 m_out_bytes = 0;
                 co_return std::exchange(m_out, {});
             }
@@ -417,6 +474,11 @@ net::awaitable<net::reply> committee_member::serve_blocks(consensus::author_inde
     const auto head = wire::decode<blocks_message>(what.head);
     if (!head) co_return net::reply::of(head.error());
     if (head->network != m_network) co_return net::reply::of(error(errc::permission, "blocks of another network"));
+    if (head->epoch < m_epoch) co_return net::reply::of(error(errc::conflict, "epoch " + std::to_string(head->epoch) + " has ended here"));
+    if (head->epoch > m_epoch) {  // if that is true this one has ended there
+        m_tasks.spawn(noting_ended(from));
+        co_return net::reply::of(error(errc::unavailable, "epoch " + std::to_string(head->epoch) + " has not begun here"));
+    }
     auto blocks = decode_blocks(what.body);
     if (!blocks) co_return net::reply::of(std::move(blocks).error());
     if (std::any_of(blocks->begin(), blocks->end(), [from](const auto& block) { return block->ref.author != from; })) {
@@ -433,12 +495,21 @@ net::awaitable<net::reply> committee_member::serve_blocks(consensus::author_inde
     co_return net::reply();
 }
 
+result<std::shared_ptr<dag_log>> committee_member::log_of(std::uint64_t epoch) {
+    if (epoch == m_epoch) return m_archive.log;
+    std::shared_ptr<dag_log> none;
+    if (epoch > m_epoch) return none;
+    return m_logs.closed(epoch);
+}
+
 result<std::vector<bytes>> committee_member::read_asked(const fetch_request& what) {
-    if (what.from) return m_archive.log->read_from(*what.from, message_bytes_max);
+    TRY(const auto log, log_of(what.epoch));
+    if (!log) return error(errc::not_found, "blocks of epoch " + std::to_string(what.epoch));
+    if (what.from) return log->read_from(*what.from, message_bytes_max);
     std::vector<bytes> out;
     std::size_t size = 0;
     for (const auto& name : what.blocks) {
-        TRY(auto found, m_archive.log->read(name));
+        TRY(auto found, log->read(name));
         if (!found) continue;
         if (!out.empty() && size + found->size() > message_bytes_max) break;
         size += found->size();
@@ -477,13 +548,29 @@ net::awaitable<net::reply> committee_member::serve(node_id from, net::request wh
     co_return co_await std::move(work);
 }
 
-result<bytes> committee_member::encoded_block(block_height height, const consensus::block_ref& name) {
-    TRY(auto found, m_archive.log->read(name));
+result<bytes> committee_member::encoded_block(block_height height, const block_place& where) {
+    TRY(const auto log, log_of(where.epoch));
+    if (!log) return error(errc::not_found, "block " + std::to_string(height.value) + " is of an epoch whose log this member keeps no more");
+    TRY(auto found, log->read(where.name));
     if (!found) return error(errc::not_found, "block " + std::to_string(height.value) + " is not in this member's log");
     return std::move(*found);
 }
 
 // ---- the end ----------------------------------------------------------------------------------------------
+
+// What does not decode was never submitted here.
+std::vector<ledger::signed_transaction> committee_member::unordered() {
+    std::vector<ledger::signed_transaction> out;
+    const auto take = [&out](const bytes& item) {
+        auto decoded = wire::decode<ledger::signed_transaction>(item);
+        if (decoded) out.push_back(std::move(*decoded));
+    };
+    for (const auto& item : m_replica.unsequenced()) take(item);
+    const std::lock_guard lock(m_mutex);
+    for (const auto& waiting : m_submitted) take(waiting.item);
+    return out;
+}
+
 
 void committee_member::fail(error why) {
     {

@@ -1,4 +1,7 @@
-// Ordering by a committee: a member that drives the consensus core (chain/consensus) over the network, the disk and the clock.
+// Ordering by a committee in one epoch: a member that drives the consensus core (chain/consensus) over the network, the disk and the clock.
+//
+// When the epoch has ended it goes on, so that others get as far, until it is stopped; and asks them for the last certificate, which nobody
+// brings to one that is late. Of members that are in the next epoch already it fetches what it lacks of this one's log.
 //
 // Everything of the core runs on one strand. Accepted blocks go to the log behind it in the order in which they were accepted,
 // an own block is synced before the core counts it and anybody hears of it. After a restart the log goes through the core
@@ -9,8 +12,9 @@
 // are refused until it is taken, and come again later.
 #pragma once
 
-#include "dag_log.hpp"
+#include "epoch_logs.hpp"
 #include "heights.hpp"
+#include "machine.hpp"
 #include "member_checkpoint.hpp"
 #include "member_links.hpp"
 #include "members.hpp"
@@ -29,19 +33,20 @@ namespace cess::chain {
 class committee_member final : public ordering {
 public:
     using replay = std::function<result<void>(ordered)>;
-    // `contained`, `digest`: the newest block that the state contains. What the log has past it goes to `visit`.
+    // `at`: where the state stands, in the epoch that is to be ordered. What the log has past it goes to `visit`. `logs` outlives it.
     // REQUIRES: on.committee
-    static result<std::unique_ptr<committee_member>> open(const validator_dependencies& on, consensus::author_index self, block_height contained,
-                                                          const hash256& digest, const replay& visit);
+    static result<std::unique_ptr<committee_member>> open(const validator_dependencies& on, consensus::author_index self, const position& at,
+                                                          epoch_logs& logs, const replay& visit);
 
     void start() override;
     result<void> submit(ledger::signed_transaction what, std::uint64_t weight) override;
     net::awaitable<result<ordered>> next() override;
     void contribute(block_height height, signature over_certificate) override;
     void certified(block_height height) override { m_certified = height.value; }
-    result<bytes> encoded_block(block_height height, const consensus::block_ref& name) override;
+    result<bytes> encoded_block(block_height height, const block_place& where) override;
     [[nodiscard]] std::size_t waiting() const override;
     net::awaitable<net::reply> serve(node_id from, net::request what) override;
+    std::vector<ledger::signed_transaction> unordered() override;
     void stop() override;
     net::awaitable<void> join() override;
 
@@ -50,6 +55,8 @@ private:
     static constexpr std::size_t pushes_a_member_max = member_links::pushes_max, fetches_a_member_max = member_links::fetches_max;
     static constexpr net::duration log_refusals_every = std::chrono::minutes(1);  // of a member
     static constexpr consensus::instant contribute_again = 2'000'000;  // after so long without a certificate
+    static constexpr net::duration ask_for_last_every = std::chrono::milliseconds(250);  // once the epoch has ended
+    static constexpr consensus::instant ask_for_rounds_every = 250'000;  // of a member for whom it has, while it has not here
 
     // The log, with what is on its way there, and without an own block that is not durable.
     struct archive final : consensus::archive {
@@ -58,11 +65,10 @@ private:
         }
         std::set<consensus::block_ref> underway;
         consensus::block_ref own;
-        std::unique_ptr<dag_log> log;
+        std::shared_ptr<dag_log> log;
     };
 
-    committee_member(const validator_dependencies& on, consensus::author_index self, block_height contained, const hash256& digest,
-                     const std::optional<member_checkpoint>& from);
+    committee_member(const validator_dependencies& on, consensus::author_index self, const position& at, epoch_logs& logs, const std::optional<member_checkpoint>& from);
     result<void> replayed(const consensus::block_ptr& block, const replay& visit);
 
     [[nodiscard]] consensus::instant now() const;
@@ -70,6 +76,8 @@ private:
     void log_accepted(const consensus::actions& what);
     void deliver(const std::vector<consensus::committed>& commits, const std::vector<consensus::block_ptr>& accepted);
     void consider_checkpoint();
+    void consider_close();
+    void note_ended(consensus::author_index at);
     void hand_over(ordered what);
     void count_unlogged(std::uint64_t bytes, bool more);
     [[nodiscard]] bool full() const;
@@ -85,6 +93,9 @@ private:
     [[nodiscard]] bool stopped() const;
 
     net::awaitable<void> begin();
+    net::awaitable<void> ask_for_last();
+    net::awaitable<result<ledger::state_certificate>> last_from(consensus::author_index whom);
+    net::awaitable<void> noting_ended(consensus::author_index at);
     net::awaitable<void> wait_until(consensus::instant at);
     net::awaitable<void> write_log();
     net::awaitable<void> take_contribution(block_height height, signature sig);
@@ -93,6 +104,7 @@ private:
     net::awaitable<result<void>> take_pushed(consensus::author_index from, consensus::block_ptr block);
     net::awaitable<net::reply> serve_blocks(consensus::author_index from, net::request what);
     net::awaitable<net::reply> serve_fetch(net::request what);
+    result<std::shared_ptr<dag_log>> log_of(std::uint64_t epoch);
     result<std::vector<bytes>> read_asked(const fetch_request& what);
 
     net::env& m_world;
@@ -100,7 +112,9 @@ private:
     net::worker_pool& m_readers;
     kv::store& m_store;
     const network_id m_network;
+    const std::uint64_t m_epoch;
     const consensus::author_index m_self;
+    epoch_logs& m_logs;
     const validator_limits m_limits;
     const consensus::ed25519_keys m_keys;
     const consensus::cks_coin m_coin;
@@ -125,6 +139,8 @@ private:
     std::set<consensus::instant> m_alarms;
     std::optional<std::pair<block_height, signature>> m_contributed;  // the newest
     consensus::instant m_contributed_at = 0;
+    bool m_asks_for_last = false;
+    std::vector<consensus::instant> m_asked_for_rounds;  // by member, when
 
     mutable std::mutex m_mutex;  // of what follows
     struct submitted {

@@ -20,11 +20,13 @@ bytes in_family(char family, const bytes& key) {
 const bytes position_key = in_family(own_family, to_bytes("position"));
 const bytes certificate_key = in_family(own_family, to_bytes("certificate"));
 
-bytes block_key(block_height height) {
-    auto out = in_family(own_family, to_bytes("block"));
-    for (int shift = 56; shift >= 0; shift -= 8) out.push_back(static_cast<std::byte>(height.value >> shift));
+bytes numbered(std::string_view name, std::uint64_t number) {
+    auto out = in_family(own_family, to_bytes(name));
+    for (int shift = 56; shift >= 0; shift -= 8) out.push_back(static_cast<std::byte>(number >> shift));
     return out;
 }
+bytes block_key(block_height height) { return numbered("block", height.value); }
+bytes handover_key(std::uint64_t epoch) { return numbered("handover", epoch); }  // the epoch's last certificate
 
 template <class T>
 T value_or_throw(result<T> got) {
@@ -111,7 +113,7 @@ struct machine::layer {
     position end;
     ledger::buffered_state::changes state;
     node_changes nodes;
-    std::vector<std::pair<block_height, consensus::block_ref>> blocks;
+    std::vector<std::pair<block_height, block_place>> blocks;
     std::uint64_t size = 0;
 };
 
@@ -127,11 +129,11 @@ struct machine::parts {
     std::uint64_t held_back = 0;
 };
 
-machine::machine(kv::store& on, const ledger::genesis& origin) : m_store(on), m_origin(origin), m_parts(std::make_unique<parts>(on)) {}
+machine::machine(kv::store& on) : m_store(on), m_parts(std::make_unique<parts>(on)) {}
 machine::~machine() = default;
 
 result<std::unique_ptr<machine>> machine::open(kv::store& on, const ledger::genesis& origin) {
-    std::unique_ptr<machine> made(new machine(on, origin));
+    std::unique_ptr<machine> made(new machine(on));
     auto& at = made->m_parts->at;
     TRY(const auto stored, on.get(position_key));
     if (!stored) {
@@ -139,6 +141,7 @@ result<std::unique_ptr<machine>> machine::open(kv::store& on, const ledger::gene
         at.network = body.network;
         at.commit_digest = body.commit_digest;
         at.block_digest = body.commit_digest;
+        at.epoch = {origin.first, body.commit_digest, {}};
         made->m_stored = at;
         return made;
     }
@@ -161,6 +164,7 @@ result<std::vector<applied_transaction>> machine::apply(const committed_block& n
     auto& at = m_parts->at;
     auto& open = m_parts->open;
     if (next.height != at.height.next()) return error(errc::invalid, "block " + std::to_string(next.height.value) + " does not follow " + std::to_string(at.height.value));
+    if (at.next) return error(errc::invalid, "block " + std::to_string(next.height.value) + " comes after its epoch's end");
     m_broken = true;  // until all of it is applied
     std::vector<applied_transaction> outcomes;
     at.height = next.height;
@@ -170,23 +174,28 @@ result<std::vector<applied_transaction>> machine::apply(const committed_block& n
     try {
         ledger::state& before = m_parts->ahead;
         ledger::buffered_state changes(before);
-        const ledger::context where{at.network, next.height};
-        const auto sig = next.verified ? ledger::signature_is::verified : ledger::signature_is::unknown;
-        for (const auto& transaction : transactions_of(next))
-            outcomes.push_back({ledger::digest_of(transaction.body), ledger::apply(changes, transaction, where, sig)});
+        if (next.ends_epoch) at.next = ledger::end_epoch(changes, at.epoch.members, next.height);
+        else apply_transactions(next, changes, outcomes);
         for (const auto& [key, value] : changes.pending()) {
             open.state.insert_or_assign(key, value);
             m_parts->changed_at[in_family(state_family, key)] = at.height;
         }
         changes.pass_on();
-        open.blocks.emplace_back(next.height, next.block->ref);
+        open.blocks.emplace_back(next.height, block_place{at.epoch.members.epoch, next.block->ref, next.ends_epoch});
         at.transactions += outcomes.size();
-        if (next.certify) end_layer();
+        if (next.certify || next.ends_epoch) end_layer();
     } catch (const std::runtime_error& broken) {
         return error(errc::corrupt, broken.what());
     }
     m_broken = false;
     return outcomes;
+}
+
+void machine::apply_transactions(const committed_block& block, ledger::state& to, std::vector<applied_transaction>& outcomes) const {
+    const ledger::context where{m_stored.network, block.height};
+    const auto sig = block.verified ? ledger::signature_is::verified : ledger::signature_is::unknown;
+    for (const auto& transaction : transactions_of(block))
+        outcomes.push_back({ledger::digest_of(transaction.body), ledger::apply(to, transaction, where, sig)});
 }
 
 void machine::end_layer() {
@@ -207,10 +216,13 @@ void machine::end_layer() {
 }
 
 ledger::certificate_body machine::body_of(const position& at) const {
-    auto body = ledger::origin_of(m_origin);
+    ledger::certificate_body body;
+    body.network = at.network;
+    body.epoch = at.epoch.members.epoch;
     body.height = at.height;
     body.commit_digest = at.commit_digest;
     body.state_root = at.state_root;
+    body.next = at.next ? *at.next : at.epoch.members;
     return body;
 }
 
@@ -253,6 +265,11 @@ result<void> machine::store_layers(block_height upto, std::optional<ledger::stat
         else m_parts->nodes.forget(key);
         m_parts->changed_at.erase(changed);
     };
+    const bool handover = certificate && now.next;
+    if (handover) {
+        all[handover_key(now.epoch.members.epoch)] = wire::encode(*certificate);
+        now.epoch = {*std::exchange(now.next, std::nullopt), ledger::epoch_genesis(certificate->body), now.height};
+    }
     std::unique_lock lock(m_mutex);
     m_broken = true;
     all[position_key] = wire::encode(now);
@@ -260,6 +277,7 @@ result<void> machine::store_layers(block_height upto, std::optional<ledger::stat
     CHECK_OK(m_store.commit(all));
     m_broken = false;
     m_stored = std::move(now);
+    if (handover) m_parts->at = m_stored;
     if (certificate) m_certificate = std::move(certificate);
     lock.unlock();
     for (const auto& entry : all) stored(entry);
@@ -283,10 +301,21 @@ std::uint64_t machine::transactions() const {
     return m_stored.transactions;
 }
 
-result<consensus::block_ref> machine::block_at(block_height height) const {
+result<block_place> machine::block_at(block_height height) const {
     TRY(const auto found, m_store.get(block_key(height)));
     if (!found) return error(errc::not_found, "block " + std::to_string(height.value));
-    return wire::decode<consensus::block_ref>(*found);
+    return wire::decode<block_place>(*found);
+}
+
+result<std::vector<ledger::state_certificate>> machine::handovers(std::uint64_t from, std::size_t limit) const {
+    std::vector<ledger::state_certificate> out;
+    while (out.size() < limit) {
+        TRY(const auto found, m_store.get(handover_key(from + out.size())));
+        if (!found) break;
+        TRY(auto certificate, wire::decode<ledger::state_certificate>(*found));
+        out.push_back(std::move(certificate));
+    }
+    return out;
 }
 
 result<ledger::proved_record> machine::prove(const bytes& key) const {

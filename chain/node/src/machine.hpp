@@ -16,9 +16,19 @@
 
 namespace cess::chain {
 
+// Whose epoch it is, and what it began with.
+struct epoch_place {
+    static constexpr std::uint8_t wire_version = 1;
+    ledger::committee members;  // with its number
+    hash256 genesis;            // of the DAG
+    block_height before;        // the last height of the epochs before
+    template <class S, class C> static void describe(S& s, C& c) { c(s.members, s.genesis, s.before); }
+    friend bool operator==(const epoch_place&, const epoch_place&) = default;
+};
+
 // Where the machine stands; stored beside the state.
 struct position {
-    static constexpr std::uint8_t wire_version = 1;
+    static constexpr std::uint8_t wire_version = 2;
     network_id network;
     block_height height;
     std::uint64_t round = 0;
@@ -26,8 +36,10 @@ struct position {
     hash256 commit_digest;
     hash256 state_root;  // of the last layer's end
     std::uint64_t transactions = 0;
+    epoch_place epoch;
+    std::optional<ledger::committee> next;  // the epoch has ended, which is not certified yet
     template <class S, class C> static void describe(S& s, C& c) {
-        c(s.network, s.height, s.round, s.block_digest, s.commit_digest, s.state_root, s.transactions);
+        c(s.network, s.height, s.round, s.block_digest, s.commit_digest, s.state_root, s.transactions, s.epoch, s.next);
     }
 };
 
@@ -45,7 +57,8 @@ public:
     result<std::vector<applied_transaction>> apply(const committed_block& next);
     [[nodiscard]] const position& applied() const noexcept;
     [[nodiscard]] ledger::certificate_body to_certify() const;  // of the newest layer's end
-    // Of a layer's end, or of where the store stands; an older one changes nothing.
+    // Of a layer's end, or of where the store stands; an older one changes nothing. The last one of an epoch begins the next, before
+    // which nothing more is applied.
     result<void> certify(ledger::state_certificate certificate);
     [[nodiscard]] std::uint64_t held_back() const noexcept;  // bytes, of ended layers
     result<void> spill();
@@ -55,7 +68,9 @@ public:
     [[nodiscard]] bool certified_here() const;  // the certificate is of where the store stands
     [[nodiscard]] std::uint64_t transactions() const;
     result<ledger::proved_record> prove(const bytes& key) const;
-    result<consensus::block_ref> block_at(block_height height) const;
+    result<block_place> block_at(block_height height) const;
+    // The last certificates of this epoch and those after it, in order, so many at most.
+    result<std::vector<ledger::state_certificate>> handovers(std::uint64_t from, std::size_t limit) const;
     // Runs f(ledger::state&) on the stored state; f must not write. errc::io when the store fails.
     template <class F>
     auto look(F f) const -> result<std::invoke_result_t<F, ledger::state&>> {
@@ -70,14 +85,14 @@ public:
 private:
     struct parts;
     struct layer;
-    machine(kv::store& on, const ledger::genesis& origin);
+    explicit machine(kv::store& on);
     ledger::state& stored_state() const;
     [[nodiscard]] ledger::certificate_body body_of(const position& at) const;
+    void apply_transactions(const committed_block& block, ledger::state& to, std::vector<applied_transaction>& outcomes) const;
     void end_layer();
     result<void> store_layers(block_height upto, std::optional<ledger::state_certificate> certificate);
 
     kv::store& m_store;
-    const ledger::genesis m_origin;
     mutable std::shared_mutex m_mutex;
     std::unique_ptr<parts> m_parts;
     position m_stored;

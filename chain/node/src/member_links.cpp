@@ -27,9 +27,9 @@ struct member_links::held {
     unsigned& count;
 };
 
-member_links::member_links(net::env& world, net::caller& through, net::task_group& tasks, network_id network, consensus::author_index self,
-                           std::vector<net::peer> members, receiver receive)
-    : m_world(world), m_through(through), m_tasks(tasks), m_network(network), m_self(self), m_receive(std::move(receive)) {
+member_links::member_links(net::env& world, net::caller& through, net::task_group& tasks, network_id network, std::uint64_t epoch, consensus::author_index self,
+                           std::vector<net::peer> members, owner tell)
+    : m_world(world), m_through(through), m_tasks(tasks), m_network(network), m_epoch(epoch), m_self(self), m_tell(std::move(tell)) {
     for (auto& who : members) m_links.emplace_back().to = std::move(who);
 }
 
@@ -66,12 +66,12 @@ std::vector<bytes> member_links::take(peer_link& from) {
     return out;
 }
 
-net::awaitable<result<net::reply>> member_links::call(const peer_link& to, net::method_id method, bytes head, bytes body, net::lane on) {
+net::awaitable<result<net::reply>> member_links::call(consensus::author_index to, net::method_id method, bytes head, bytes body, net::lane on) {
     net::request what;
     what.method = method;
     what.head = std::move(head);
     what.body = std::move(body);
-    return m_through.call(to.to, std::move(what), m_world.now() + call_within, on);
+    return m_through.call(m_links[to].to, std::move(what), m_world.now() + call_within, on);
 }
 
 net::awaitable<void> member_links::push(std::size_t to) {
@@ -79,11 +79,12 @@ net::awaitable<void> member_links::push(std::size_t to) {
     if (link.pushes >= pushes_max) co_return;
     held one(link.pushes);
     while (!link.queue.empty()) {
-        const blocks_message head{m_network};
-        auto sending = call(link, method::blocks, wire::encode(head), wire::encode(take(link)), net::lane::control);
+        const blocks_message head{m_network, m_epoch};
+        auto sending = call(static_cast<consensus::author_index>(to), method::blocks, wire::encode(head), wire::encode(take(link)), net::lane::control);
         const auto sent = co_await std::move(sending);
         if (sent) continue;
         if (sent.error().code == errc::canceled) co_return;
+        if (sent.error().code == errc::conflict) m_tell.ended(static_cast<consensus::author_index>(to));
         auto slept = co_await m_world.sleep_for(pause_after_failure);
         if (!slept) co_return;
     }
@@ -98,8 +99,8 @@ net::awaitable<void> member_links::fetch(consensus::request what) {
     auto& link = m_links[what.peer];
     if (link.fetches >= fetches_max) co_return;
     held one(link.fetches);
-    fetch_request head{m_network, what.blocks, what.from};
-    auto asking = call(link, method::fetch, wire::encode(head), bytes(), net::lane::bulk);
+    fetch_request head{m_network, m_epoch, what.blocks, what.from};
+    auto asking = call(what.peer, method::fetch, wire::encode(head), bytes(), net::lane::bulk);
     auto got = co_await std::move(asking);
     if (!got) co_return;
     auto blocks = decode_blocks(got->body);
@@ -107,7 +108,7 @@ net::awaitable<void> member_links::fetch(consensus::request what) {
     const auto unasked = [&what](const consensus::block_ptr& b) { return std::find(what.blocks.begin(), what.blocks.end(), b->ref) == what.blocks.end(); };
     if (!what.from) std::erase_if(*blocks, unasked);
     if (blocks->empty()) co_return;
-    auto taking = m_receive(std::move(what), std::move(*blocks));
+    auto taking = m_tell.receive(std::move(what), std::move(*blocks));
     co_await std::move(taking);
 }
 

@@ -25,13 +25,18 @@ public:
 
     // What came in answer to a request; of blocks asked for by name those alone.
     using receiver = std::function<net::awaitable<void>(consensus::request asked, std::vector<consensus::block_ptr> blocks)>;
+    struct owner {
+        receiver receive;
+        std::function<void(consensus::author_index at)> ended;  // the epoch, for that member
+    };
 
     // `members` in the order of the committee.
-    member_links(net::env& world, net::caller& through, net::task_group& tasks, network_id network, consensus::author_index self,
-                 std::vector<net::peer> members, receiver receive);
+    member_links(net::env& world, net::caller& through, net::task_group& tasks, network_id network, std::uint64_t epoch, consensus::author_index self,
+                 std::vector<net::peer> members, owner tell);
 
     void broadcast(const consensus::block_ptr& block);
     void ask(consensus::request what);
+    [[nodiscard]] net::awaitable<result<net::reply>> call(consensus::author_index to, net::method_id method, bytes head, bytes body, net::lane on);
 
 private:
     struct waiting {
@@ -49,15 +54,15 @@ private:
     [[nodiscard]] std::vector<bytes> take(peer_link& from);
     net::awaitable<void> push(std::size_t to);
     net::awaitable<void> fetch(consensus::request what);
-    [[nodiscard]] net::awaitable<result<net::reply>> call(const peer_link& to, net::method_id method, bytes head, bytes body, net::lane on);
 
     net::env& m_world;
     net::caller& m_through;
     net::task_group& m_tasks;
     const network_id m_network;
+    const std::uint64_t m_epoch;
     const consensus::author_index m_self;
     std::vector<peer_link> m_links;
-    const receiver m_receive;
+    const owner m_tell;
 };
 
 // Blocks of a message's body, named; what does not decode ends it.

@@ -16,18 +16,21 @@ inline constexpr net::method_id fetch = 0x0281;   // fetch_request → body: enc
 inline constexpr std::size_t message_bytes_max = 3 * MiB;   // of blocks in a message; a single larger one goes alone
 inline constexpr std::size_t message_blocks_max = 4096;
 
+// errc::conflict from a member for whom that epoch has ended, errc::unavailable from one for whom it has not begun.
 struct blocks_message {
-    static constexpr std::uint8_t wire_version = 1;
+    static constexpr std::uint8_t wire_version = 2;
     network_id network;
-    template <class S, class C> static void describe(S& s, C& c) { c(s.network); }
+    std::uint64_t epoch = 0;
+    template <class S, class C> static void describe(S& s, C& c) { c(s.network, s.epoch); }
 };
-// These blocks, or (`from` set) those of the rounds from there on, in the order of rounds.
+// Of this epoch or, from a member who keeps them, of one that has ended: these blocks, or (`from` set) those of the rounds from there on, in the order of rounds.
 struct fetch_request {
-    static constexpr std::uint8_t wire_version = 1;
+    static constexpr std::uint8_t wire_version = 2;
     network_id network;
+    std::uint64_t epoch = 0;
     std::vector<consensus::block_ref> blocks;
     std::optional<consensus::round_number> from;
-    template <class S, class C> static void describe(S& s, C& c) { c(s.network, s.blocks, s.from); }
+    template <class S, class C> static void describe(S& s, C& c) { c(s.network, s.epoch, s.blocks, s.from); }
 };
 
 }  // namespace cess::chain

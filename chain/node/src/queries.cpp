@@ -57,6 +57,11 @@ result<freed_reply> freed(const machine& on, const freed_request& asked) {
     return out;
 }
 
+result<std::vector<ledger::state_certificate>> handovers(const machine& on, const network_id& network, const handovers_request& asked) {
+    if (asked.network != network) return error(errc::permission, "asked for another network");
+    return on.handovers(asked.from, handovers_max);
+}
+
 template <class Request, class Answer>
 net::reply decoded(const net::request& what, Answer answer) {
     const auto asked = wire::decode<Request>(what.head);
@@ -68,6 +73,7 @@ net::reply decoded(const net::request& what, Answer answer) {
 net::reply answer_query(const machine& on, const network_id& network, const net::request& what) {
     switch (what.method) {
         case method::read: return decoded<read_request>(what, [&](const auto& q) { return answer_of(read(on, network, q)); });
+        case method::handovers: return decoded<handovers_request>(what, [&](const auto& q) { return answer_of(handovers(on, network, q)); });
         case method::freed: return decoded<freed_request>(what, [&](const auto& q) { return answer_of(freed(on, q)); });
         case method::nodes:
             return decoded<nodes_request>(what, [&](const auto& q) {

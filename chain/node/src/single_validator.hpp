@@ -27,7 +27,7 @@ public:
     result<void> submit(ledger::signed_transaction what, std::uint64_t weight) override;
     net::awaitable<result<ordered>> next() override;
     void contribute(block_height height, signature over_certificate) override;
-    result<bytes> encoded_block(block_height height, const consensus::block_ref&) override { return m_log->read(height); }
+    result<bytes> encoded_block(block_height height, const block_place&) override { return m_log->read(height); }
     [[nodiscard]] std::size_t waiting() const override;
     void stop() override;
 

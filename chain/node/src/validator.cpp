@@ -1,5 +1,6 @@
 #include "certifier.hpp"
 #include "committee_member.hpp"
+#include "epoch_logs.hpp"
 #include "exception_words.hpp"
 #include "machine.hpp"
 #include "members.hpp"
@@ -27,11 +28,13 @@ std::uint64_t microseconds(net::duration d) { return static_cast<std::uint64_t>(
 class validator_node final : public validator {
 public:
     validator_node(const validator_dependencies& on, std::uint16_t author, std::unique_ptr<machine> state)
-        : m_on(on), m_author(author), m_network(ledger::id_of(on.origin)), m_machine(std::move(state)), m_certifier(on.origin.first),
+        : m_on(on), m_author(author), m_network(ledger::id_of(on.origin)), m_machine(std::move(state)),
+          m_logs(on.disk, on.log_directory, on.state, on.limits.log_file_size),
           m_tasks(on.world.executor(), [this](std::exception_ptr thrown) { fail(error(errc::corrupt, "applying blocks failed: " + words_of(thrown) + "; restart the node")); }),
           m_blocks(on.count.make_counter("cess_chain_blocks_total", "Blocks committed")),
           m_transactions(on.count.make_counter("cess_chain_transactions_total", "Transactions applied")),
           m_refused(on.count.make_counter("cess_chain_refused_total", "Requests refused before they were ordered")),
+          m_epoch_gauge(on.count.make_gauge("cess_chain_epoch", "Of this node")),
           m_height_gauge(on.count.make_gauge("cess_chain_height", "Height of the newest certificate")),
           m_stopped_gauge(on.count.make_gauge("cess_chain_stopped", "1 once this node takes no more transactions because something failed; its log says what")),
           m_finality(on.count.make_histogram("cess_chain_finality_seconds", "From a transaction's arrival to its certificate")) {}
@@ -53,12 +56,23 @@ private:
 
     using replay = std::function<result<void>(ordered)>;
 
-    result<std::unique_ptr<ordering>> open_ordering(const replay& visit);
+    result<std::shared_ptr<ordering>> open_ordering(const replay& visit);
     net::awaitable<void> run();
+    net::awaitable<result<void>> change_epoch();
+    [[nodiscard]] std::shared_ptr<ordering> orders() const {
+        std::lock_guard lock(m_mutex);
+        return m_ordering;
+    }
+    [[nodiscard]] bool stopping() const {
+        std::lock_guard lock(m_mutex);
+        return m_stopping;
+    }
+    [[nodiscard]] bool epoch_is_over() const { return m_machine->applied().epoch.members.epoch != m_epoch; }
     result<outcomes> commit(const ordered& next);
     void sign_newest();
     [[nodiscard]] bool held_too_much() const { return m_machine->held_back() > m_on.limits.held_back_max; }
     result<void> certify();
+    result<void> take_last(const ledger::state_certificate& certificate);
     result<void> settle();
     [[nodiscard]] outcomes take_final();
     result<void> bound_replay(std::uint64_t blocks, std::uint64_t block_bytes);
@@ -81,10 +95,12 @@ private:
     const std::uint16_t m_author;
     const network_id m_network;
     std::unique_ptr<machine> m_machine;
-    std::unique_ptr<ordering> m_ordering;
+    epoch_logs m_logs;
+    std::shared_ptr<ordering> m_ordering;  // of this epoch; m_mutex for who reads it beside run()
     waiting_room m_waiting;
     // Of the work under way:
-    certifier m_certifier;
+    std::optional<certifier> m_certifier;  // of this epoch
+    std::uint64_t m_epoch = 0;
     struct applied_here {
         block_height height;
         hash256 digest;
@@ -96,11 +112,13 @@ private:
     std::uint64_t m_unflushed_blocks = 0;
     mutable std::mutex m_mutex;
     error m_failure;
+    bool m_stopping = false;
     std::map<node_id, std::size_t> m_peers;  // transactions under way
     std::uint64_t m_finality_us = 0;         // moving average
     counter& m_blocks;
     counter& m_transactions;
     counter& m_refused;
+    gauge& m_epoch_gauge;
     gauge& m_height_gauge;
     gauge& m_stopped_gauge;
     latency_histogram& m_finality;
@@ -108,40 +126,49 @@ private:
 
 // ---- from blocks to certificates --------------------------------------------------------------------------
 
+// Of the epoch in which the state stands.
 result<void> validator_node::recover() {
+    const auto& epoch = m_machine->applied().epoch;
+    m_epoch = epoch.members.epoch;
+    m_certifier.emplace(epoch.members);
     std::uint64_t replayed = 0, since_blocks = 0, since_bytes = 0;
     const replay apply = [&](ordered next) -> result<void> {
-        for (const auto& given : next.signatures) m_certifier.add(given);
+        for (const auto& given : next.signatures) m_certifier->add(given);
         for (const auto& block : next.blocks) {
             CHECK_OK(m_machine->apply(block));
             ++replayed;
             ++since_blocks;
             since_bytes += block.encoded_size;
-            if (block.certify) m_certifier.reached(m_machine->to_certify());
+            if (block.certify) m_certifier->reached(m_machine->to_certify());
         }
         if (since_blocks < certify_blocks && since_bytes < certify_bytes && !held_too_much()) return {};
         since_blocks = since_bytes = 0;
         return settle();
     };
-    TRY(m_ordering, open_ordering(apply));
-    if (replayed == 0 && !m_machine->certified_here()) m_certifier.reached(m_machine->to_certify());
+    TRY(auto opened, open_ordering(apply));
+    {
+        std::lock_guard lock(m_mutex);
+        m_ordering = std::move(opened);
+    }
+    if (replayed == 0 && !m_machine->certified_here()) m_certifier->reached(m_machine->to_certify());
     CHECK_OK(settle());
     if (replayed > 0) {
         CHECK_OK(m_machine->flush());
         log::info("chain", "replayed blocks={} height={}", replayed, m_machine->applied().height.value);
     }
     m_height_gauge.set(static_cast<std::int64_t>(certificate().body.height.value));
+    m_epoch_gauge.set(static_cast<std::int64_t>(m_epoch));
     return {};
 }
 
-result<std::unique_ptr<ordering>> validator_node::open_ordering(const replay& visit) {
+result<std::shared_ptr<ordering>> validator_node::open_ordering(const replay& visit) {
     const auto at = m_machine->applied();
     if (m_on.committee) {
-        TRY(auto member, committee_member::open(m_on, m_author, at.height, at.block_digest, visit));
-        return std::unique_ptr<ordering>(std::move(member));
+        TRY(auto member, committee_member::open(m_on, m_author, at, m_logs, visit));
+        return std::shared_ptr<ordering>(std::move(member));
     }
     TRY(auto single, single_validator::open(m_on, m_author, {at.height, at.round, at.block_digest}, visit));
-    return std::unique_ptr<ordering>(std::move(single));
+    return std::shared_ptr<ordering>(std::move(single));
 }
 
 void validator_node::start() {
@@ -162,7 +189,33 @@ net::awaitable<void> validator_node::run() {
         if (!done) co_return fail(std::move(done).error());
         m_height_gauge.set(static_cast<std::int64_t>(certificate().body.height.value));
         for (const auto& [digest, outcome] : *done) m_waiting.tell(digest, outcome);
+        if (!epoch_is_over()) continue;
+        auto changing = change_epoch();
+        auto changed = co_await std::move(changing);
+        if (!changed) co_return fail(std::move(changed).error());
     }
+}
+
+// A start like any other, but that what waits to be ordered goes along.
+net::awaitable<result<void>> validator_node::change_epoch() {
+    const auto old = m_ordering;
+    old->stop();
+    co_await old->join();
+    const auto waiting = old->unordered();
+    const auto work = [this] { return recover(); };
+    auto job = patient_offload(m_on.world, m_on.workers, work);
+    auto opened = co_await std::move(job);
+    if (!opened) co_return opened;
+    if (stopping()) co_return error(errc::canceled);
+    m_ordering->start();
+    m_ordering->certified(height());
+    log::info("chain", "epoch {} begins at height {}", m_epoch, height().value);
+    for (const auto& transaction : waiting) {
+        const auto size = wire::encode(transaction).size();
+        if (auto taken = m_ordering->submit(transaction, ledger::weight_of(transaction.body, size)); !taken)
+            log::warn("chain", "a transaction does not enter the new epoch: {}", taken.error().message());  // its client tries again
+    }
+    co_return result<void>();
 }
 
 // Applies, signs, certifies; answers what became final.
@@ -178,12 +231,13 @@ result<validator_node::outcomes> validator_node::commit(const ordered& next) {
         for (auto& [digest, outcome] : results)
             if (m_waiting.expects(digest)) m_applied.push_back({block.height, digest, std::move(outcome)});
         if (!block.certify) continue;
-        m_certifier.reached(m_machine->to_certify());
+        m_certifier->reached(m_machine->to_certify());
         if (to_sign-- <= signed_at_once_max) sign_newest();
         if (held_too_much()) CHECK_OK(certify());  // of a batch that one who catches up gets at once
     }
-    for (const auto& given : next.signatures) m_certifier.add(given);
+    for (const auto& given : next.signatures) m_certifier->add(given);
     CHECK_OK(certify());
+    if (next.last) CHECK_OK(take_last(*next.last));
     CHECK_OK(bound_replay(next.blocks.size(), size));
     return take_final();
 }
@@ -192,12 +246,12 @@ result<validator_node::outcomes> validator_node::commit(const ordered& next) {
 void validator_node::sign_newest() {
     const auto body = m_machine->to_certify();
     const auto sig = sign(m_on.identity, body);
-    m_certifier.add({body.height, m_author, sig});
+    m_certifier->add({body.height, m_author, sig});
     if (m_ordering) m_ordering->contribute(body.height, sig);
 }
 
 result<void> validator_node::certify() {
-    TRY(auto certificate, m_certifier.newest());
+    TRY(auto certificate, m_certifier->newest());
     if (certificate) {
         const auto height = certificate->body.height;
         CHECK_OK(m_machine->certify(std::move(*certificate)));
@@ -206,9 +260,17 @@ result<void> validator_node::certify() {
     return held_too_much() ? m_machine->spill() : result<void>();
 }
 
+// Of the epoch, as another member has it. What does not hold is nothing; what holds and is not of this state is this node's fault.
+result<void> validator_node::take_last(const ledger::state_certificate& certificate) {
+    const auto& at = m_machine->applied();
+    const ledger::trust members(m_network, at.epoch.members);
+    if (!at.next || certificate.body.next != *at.next || !members.check(certificate)) return {};
+    return m_machine->certify(certificate);
+}
+
 // At the end of a replay, or of a part of it.
 result<void> validator_node::settle() {
-    if (m_certifier.waiting() > 0) sign_newest();
+    if (m_certifier->waiting() > 0) sign_newest();
     CHECK_OK(certify());
     return m_machine->spill();
 }
@@ -239,13 +301,19 @@ void validator_node::fail(error why) {
     }
     if (!stopping) m_stopped_gauge.set(1);
     if (!stopping) log::error("chain", "no more transactions are taken: {}", why.message());
-    m_ordering->stop();
+    orders()->stop();
     m_waiting.fail_all(told);
 }
 
 net::awaitable<void> validator_node::stop() {
-    m_ordering->stop();
-    co_await m_ordering->join();
+    std::shared_ptr<ordering> last;
+    {
+        std::lock_guard lock(m_mutex);
+        m_stopping = true;
+        last = m_ordering;
+    }
+    last->stop();
+    co_await last->join();
     co_await m_tasks.join();  // the block under way is finished
     fail(error(errc::canceled));
     const auto work = [this] { return m_machine->flush(); };
@@ -313,7 +381,7 @@ net::awaitable<result<validator_node::final_answer>> validator_node::finalize(st
     if (!*holds) co_return error(errc::permission, "transaction: the account's signature does not hold");
     if (auto known = answer_known(what->body, digest)) co_return std::move(*known);
     CO_CHECK_OK(worth_ordering(what->body));
-    const auto enter = [this, what, size] { return m_ordering->submit(*what, ledger::weight_of(what->body, size)); };
+    const auto enter = [this, what, size] { return orders()->submit(*what, ledger::weight_of(what->body, size)); };
     auto wait = m_waiting.wait(digest, enter);
     auto timed = net::with_deadline<ledger::outcome>(m_on.world, std::move(wait), m_on.world.now() + m_on.limits.answer_within);
     auto outcome = co_await std::move(timed);
@@ -353,10 +421,12 @@ net::reply validator_node::status(const net::request& what) {
     const auto asked = wire::decode<status_request>(what.head);
     if (!asked) return net::reply::of(asked.error());
     if (asked->network != m_network) return net::reply::of(error(errc::permission, "asked for another network"));
+    const auto newest = m_machine->certificate();
+    if (!newest) return net::reply::of(error(errc::unavailable, "nothing is certified here yet"));
     status_reply answer;
-    answer.certificate = certificate();
+    answer.certificate = *newest;
     answer.transactions = m_machine->transactions();
-    answer.waiting = m_ordering->waiting();
+    answer.waiting = orders()->waiting();
     {
         std::lock_guard lock(m_mutex);
         answer.finality_us = m_finality_us;
@@ -370,8 +440,8 @@ net::awaitable<net::reply> validator_node::block(net::request what) {
     const auto asked = wire::decode<block_request>(what.head);
     if (!asked) co_return net::reply::of(asked.error());
     const auto read = [this, height = asked->height]() -> result<bytes> {
-        TRY(const auto name, m_machine->block_at(height));
-        return m_ordering->encoded_block(height, name);
+        TRY(const auto where, m_machine->block_at(height));
+        return orders()->encoded_block(height, where);
     };
     auto job = net::offload(m_on.committee ? m_on.committee->readers : m_on.workers, read);
     auto got = co_await std::move(job);
@@ -392,7 +462,8 @@ net::awaitable<net::reply> validator_node::serve(node_id from, net::request what
     } else if (what.method == method::status) {
         answer = status(what);
     } else if (is_of_members(what.method)) {
-        auto work = m_ordering->serve(from, std::move(what));
+        const auto now = orders();
+        auto work = now->serve(from, std::move(what));
         answer = co_await std::move(work);
     } else {
         answer = answer_query(*m_machine, m_network, what);

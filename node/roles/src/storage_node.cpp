@@ -16,13 +16,12 @@ public:
     storage_node(shared_resources& on, std::unique_ptr<foundation> base, chain::network_config network)
         : m_on(on),
           m_base(std::move(base)),
-          m_trust(ledger::id_of(network.origin), network.origin.first),
           m_caller(net::make_tls_caller(on.world, m_base->key, net::tls_limits(), m_base->count)),
           m_ledger(chain::make_client(on.world, *m_caller, std::move(network))),
           m_tasks(on.world.executor()) {}
 
     result<void> start(const node_config& how) {
-        storage::miner_dependencies needs{m_on.world,       os::posix_file_system(), m_trust,
+        storage::miner_dependencies needs{m_on.world,       os::posix_file_system(), m_ledger->trust(),
                                           m_base->count,    m_ledger.get(),          &m_on.workers,
                                           &m_on.journal_workers};
         storage::miner_options options;
@@ -66,7 +65,6 @@ private:
 
     shared_resources& m_on;
     std::unique_ptr<foundation> m_base;
-    ledger::trust m_trust;
     std::unique_ptr<net::caller> m_caller;
     std::unique_ptr<chain::client> m_ledger;
     std::unique_ptr<storage::miner> m_miner;

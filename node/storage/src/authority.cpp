@@ -40,17 +40,7 @@ result<void> authority::load() {
     return {};
 }
 
-result<std::optional<bytes>> authority::check(const ledger::proved_record& record) const {
-    const std::lock_guard lock(m_trust_mutex);
-    TRY(auto value, m_trust.check(record));
-    if (record.certificate.body.next != m_trust.now()) CHECK_OK(m_trust.follow(record.certificate));
-    return value;
-}
-
-network_id authority::network() const {
-    const std::lock_guard lock(m_trust_mutex);
-    return m_trust.network();
-}
+result<std::optional<bytes>> authority::check(const ledger::proved_record& record) const { return m_trust.check(record); }
 
 known_volume authority::summary(const ledger::volume_record& record, block_height at) const {
     known_volume known;

@@ -58,7 +58,7 @@ public:
     // it returns. The volume as it is then known.
     result<known_volume> learn(const ledger::proved_record& record);
     [[nodiscard]] result<std::optional<bytes>> check(const ledger::proved_record& record) const;
-    [[nodiscard]] network_id network() const;
+    [[nodiscard]] const network_id& network() const noexcept { return m_trust.network(); }
 
     // May `from` write under this term? errc::fenced, lease_required or permission.
     [[nodiscard]] result<known_lease> writer(const node_id& from, const volume_id& volume, term_number term) const;
@@ -72,8 +72,7 @@ private:
     std::mutex& shard(const volume_id& volume) { return m_shards[std::to_integer<std::size_t>(volume.raw[0]) % m_shards.size()]; }
 
     const setting m_how;
-    mutable std::mutex m_trust_mutex;
-    mutable ledger::trust m_trust;  // follows committee handovers
+    ledger::trust m_trust;
     std::array<std::mutex, 16> m_shards;  // one writer a volume's file
     mutable std::mutex m_mutex;
     std::map<volume_id, known_volume> m_known;

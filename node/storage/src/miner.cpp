@@ -2,6 +2,7 @@
 #include "sweeper.hpp"
 
 #include <core/base/log.hpp>
+#include <core/net/deadline.hpp>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -23,6 +24,7 @@ store::store(miner_dependencies d, miner_options h, store_identity i, std::uniqu
       fragments(on.disk, store_paths(how.directory), space, faults, how.limits.open_fragments_max),
       incoming(on.disk, store_paths(how.directory), space, fragments, how.limits),
       sweeping(std::make_unique<sweeper>(*this)), scrubbing(std::make_unique<scrubber>(*this)), strand(on.world.executor()), tasks(strand) {
+    (void)following.try_send(true);
     space.set_relief([this] { return spares.drop_all(); });
     journal_store::setting setting{on.disk, store_paths(how.directory), space, spares, leases, on.world.random(), how.limits,
                                    on.journal_workers ? on.journal_workers : on.workers, {}, {}};
@@ -155,13 +157,41 @@ net::awaitable<net::reply> append(std::shared_ptr<store> at, node_id from, net::
     co_return reply;
 }
 
+// One's turn to ask for handovers.
+struct following_turn {
+    explicit following_turn(std::shared_ptr<store> on) : at(std::move(on)) {}
+    ~following_turn() { (void)at->following.try_send(true); }
+    following_turn(const following_turn&) = delete;
+    following_turn& operator=(const following_turn&) = delete;
+    std::shared_ptr<store> at;
+};
+
+// For a record that is certified in an epoch unknown here, as it may be. One asks the consensus nodes at a time, whatever strangers make up.
+net::awaitable<result<void>> follow_handovers(std::shared_ptr<store> at) {
+    const auto deadline = at->on.world.now() + std::chrono::seconds(5);
+    auto free = at->following.receive();
+    auto timed = net::with_deadline<bool>(at->on.world, std::move(free), deadline);
+    auto got = co_await std::move(timed);
+    if (!got) co_return std::move(got).error();
+    const following_turn turn(at);
+    auto asking = at->on.ledger->follow_handovers(deadline);
+    co_return co_await std::move(asking);
+}
+
 net::awaitable<net::reply> handle(std::shared_ptr<store> at, node_id from, net::request what) {
     if (what.head.size() > net::head_size_max || what.body.size() > net::body_size_max) co_return net::reply::of(error(errc::too_large, "request"));
     if (what.method == method::journal_append) co_return co_await append(std::move(at), from, std::move(what));
     if (auto at_once = answer_at_once(*at, what)) co_return std::move(*at_once);
     const auto asked = std::make_shared<net::request>(std::move(what));
-    auto op = at->blocking([at, from, asked] { return result<net::reply>(answer(*at, from, *asked)); });
+    const auto work = [at, from, asked] { return result<net::reply>(answer(*at, from, *asked)); };
+    auto op = at->blocking(work);
     auto answered = co_await std::move(op);
+    if (!answered) co_return net::reply::of(answered.error());
+    if (answered->failure.code != errc::unavailable || !at->on.ledger || !at->on.trust.wants_handovers()) co_return std::move(*answered);
+    auto following = follow_handovers(at);
+    if (!co_await std::move(following)) co_return std::move(*answered);
+    auto again = at->blocking(work);
+    answered = co_await std::move(again);
     co_return answered ? std::move(*answered) : net::reply::of(answered.error());
 }
 

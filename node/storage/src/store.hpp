@@ -7,6 +7,7 @@
 #include "miner_metrics.hpp"
 #include "uploads.hpp"
 
+#include <core/net/channel.hpp>
 #include <core/net/task_group.hpp>
 
 #include <atomic>
@@ -39,6 +40,7 @@ struct store {
     net::task_group tasks;
 
     // Requests under way, and who waits for the last of them.
+    net::bounded_channel<bool> following{1};  // holds its one item while nobody asks for handovers
     std::mutex gate;
     bool closed = false;
     [[nodiscard]] bool busy();  // with requests

@@ -20,7 +20,8 @@ struct network_config {
     std::vector<net::peer> validators;
 };
 
-// Thread-safe; coroutines resume on the awaiting executor. Results come checked against the genesis committee.
+// Thread-safe; coroutines resume on the awaiting executor. Results come checked against the committee of their epoch, which is known by the
+// handovers from the genesis committee on.
 class client {
 public:
     virtual ~client() = default;
@@ -47,11 +48,14 @@ public:
 
     struct status {
         block_height height;
-        std::uint64_t epoch = 0;
+        std::uint64_t epoch = 0;  // the one that goes on from that height
         std::uint64_t transactions = 0;
         std::uint64_t finality_us = 0;  // of recent transactions, mean
     };
     virtual net::awaitable<result<status>> health(net::time_point deadline) = 0;
+
+    // Brings trust() to the newest epoch that a node can prove. All other calls do so where they need it.
+    virtual net::awaitable<result<void>> follow_handovers(net::time_point deadline) = 0;
 };
 
 [[nodiscard]] std::unique_ptr<client> make_client(net::env& world, net::caller& through, network_config network);

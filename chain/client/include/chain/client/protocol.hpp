@@ -18,10 +18,12 @@ inline constexpr net::method_id segments = 0x0205;  // segments_request → vect
 inline constexpr net::method_id freed = 0x0206;     // freed_request → freed_reply
 inline constexpr net::method_id status = 0x0207;    // status_request → status_reply
 inline constexpr net::method_id block = 0x0208;     // block_request → body: the encoded block
+inline constexpr net::method_id handovers = 0x0209; // handovers_request → vector<state_certificate>: the last ones of epochs, in order
 }  // namespace method
 
 inline constexpr std::size_t key_size_max = 256;
 inline constexpr std::uint32_t page_max = 1000;            // entries of a list page; fewer where they are large
+inline constexpr std::size_t handovers_max = 64;           // of a reply
 inline constexpr std::size_t page_bytes_max = 1 * MiB;     // after which a page ends
 
 struct read_request {
@@ -89,6 +91,13 @@ struct block_request {
     static constexpr std::uint8_t wire_version = 1;
     block_height height;
     template <class S, class C> static void describe(S& s, C& c) { c(s.height); }
+};
+
+struct handovers_request {
+    static constexpr std::uint8_t wire_version = 1;
+    network_id network;
+    std::uint64_t from = 0;  // the epoch whose end is asked for, and those after it
+    template <class S, class C> static void describe(S& s, C& c) { c(s.network, s.from); }
 };
 
 }  // namespace cess::chain

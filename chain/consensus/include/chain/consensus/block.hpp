@@ -21,7 +21,7 @@ struct block_ref {
 };
 
 struct block_body {
-    static constexpr std::uint8_t wire_version = 1;
+    static constexpr std::uint8_t wire_version = 2;
     network_id network;
     std::uint64_t epoch = 0;
     round_number round = 0;
@@ -32,8 +32,9 @@ struct block_body {
     bytes coin_share;                // in the rounds in which a coin slot is revealed, else empty
     std::vector<std::pair<block_height, signature>> certificate_signatures;  // of state certificates, ascending
     round_number durable_watermark = 0;  // of the author's own rounds, the highest that it holds durably
+    bool closing = false;            // its author wishes the epoch to end
     template <class S, class C> static void describe(S& s, C& c) {
-        c(s.network, s.epoch, s.round, s.author, s.parents, s.weak, s.payload, s.coin_share, s.certificate_signatures, s.durable_watermark);
+        c(s.network, s.epoch, s.round, s.author, s.parents, s.weak, s.payload, s.coin_share, s.certificate_signatures, s.durable_watermark, s.closing);
     }
 };
 

@@ -56,6 +56,13 @@ public:
     // Forgoes the own blocks below that nobody sequenced.
     void collect(round_number floor);
 
+    // Own blocks wish for the epoch's end from now on.
+    void wish_close() noexcept { m_wishes_close = true; }
+    // The epoch has ended: own blocks are for the others alone, so that these get as far.
+    void close() noexcept { m_closed = true; }
+    // Payload that was submitted and is not in the sequence, each item once. For the next epoch.
+    [[nodiscard]] std::vector<bytes> unsequenced() const;
+
     // The next own block, if it is due; it does not count before it is inserted. Else `wake` says when to ask again, if
     // time alone can make it due.
     [[nodiscard]] block_ptr propose(instant now, bool idle, std::optional<instant>& wake);
@@ -110,6 +117,8 @@ private:
     // What own blocks carry that are not sequenced yet, and the newest such block's round.
     std::map<hash256, round_number> m_carried;
     std::map<block_height, round_number> m_signed;
+    bool m_wishes_close = false;
+    bool m_closed = false;
 };
 
 }  // namespace cess::consensus

@@ -58,7 +58,7 @@ public:
     [[nodiscard]] actions start(instant now);
     // Whether what the checkpoint names was in the log.
     [[nodiscard]] bool resumed() const noexcept { return m_sequencer.resumed(); }
-    // After the commits that have come out so far. None while that cannot be said without what is further down: try again later.
+    // After the commits that have come out so far. None while that cannot be said without what is further down: try again later; nor in an epoch that has ended.
     [[nodiscard]] std::optional<checkpoint> here() const;
 
     // A block that `from` sent. errc::protocol if no honest member would have; one that is not needed may go unexamined.
@@ -71,6 +71,12 @@ public:
     result<void> submit(bytes item, std::optional<std::uint64_t> weight = {}) { return m_proposer.submit(std::move(item), weight); }
     [[nodiscard]] proposer::backlog unproposed() const noexcept { return m_proposer.waiting(); }
     void contribute(block_height height, const signature& over_certificate) { m_proposer.contribute(height, over_certificate); }
+    // This member wishes the epoch to end, in own blocks from now on. It has once a commit `closes`: nothing is sequenced after that,
+    // and own blocks, without payload, are for the others alone.
+    void wish_close() noexcept { m_proposer.wish_close(); }
+    [[nodiscard]] bool closed() const noexcept { return m_sequencer.closed(); }
+    // Then: payload that was submitted and is not in the sequence, of own blocks too.
+    [[nodiscard]] std::vector<bytes> unsequenced() const;
 
     [[nodiscard]] const dag& graph() const noexcept { return m_dag; }
     [[nodiscard]] const sequencer& order() const noexcept { return m_sequencer; }
@@ -88,7 +94,7 @@ private:
     void sequence(actions& out);
     void collect();
     void resend(instant now, actions& out);
-    [[nodiscard]] bool idle() const noexcept { return m_payload_round <= m_sequencer.committed_round(); }
+    [[nodiscard]] bool idle() const noexcept { return closed() || m_payload_round <= m_sequencer.committed_round(); }
 
     const epoch_context m_of;
     const author_index m_self;

@@ -29,6 +29,8 @@ struct rules {
     std::size_t skip_quorum = 0;         // non-votes that skip it directly
     // f+1: an honest one among them.
     std::size_t coin_quorum = 0;         // shares that reveal a coin
+    // Most of the honest ones: authors in whose sequenced blocks the epoch's end is wished for, and it ends.
+    std::size_t close_quorum = 0;
 
     // A wave: leader, …, vote, certificate. The anchor of a slot lies behind its wave.
     static constexpr round_number wave = 3;

@@ -5,6 +5,8 @@
 #include <chain/consensus/coin.hpp>
 #include <chain/consensus/commit.hpp>
 
+#include <set>
+
 namespace cess::consensus {
 
 // What was decided of a slot; said once a slot, in no order. For those who watch; the order is in `committed`.
@@ -18,6 +20,7 @@ struct committed {
     slot where;
     block_ref leader;
     std::vector<block_ptr> blocks;
+    bool closes = false;  // the epoch: with these blocks a quorum of authors has wished for its end. Nothing comes after it
 };
 
 class sequencer {
@@ -32,12 +35,13 @@ public:
     [[nodiscard]] bool resumed() const noexcept { return m_awaited == m_recent.size(); }
     // Decides, and sequences up to the first undecided slot. REQUIRES: resumed()
     void advance(std::vector<settled>& decided, std::vector<committed>& sequenced);
+    [[nodiscard]] bool closed() const noexcept { return m_closed; }
 
     // Of the last committed leader.
     [[nodiscard]] round_number committed_round() const noexcept { return m_committed_round; }
     // Nothing below will ever be sequenced, nor is it needed to decide.
     [[nodiscard]] round_number horizon() const noexcept { return m_rules.horizon_under(m_committed_round); }
-    // Where it stands, but for the own block. REQUIRES: resumed()
+    // Where it stands, but for the own block. REQUIRES: resumed(), not closed()
     [[nodiscard]] checkpoint here() const;
     [[nodiscard]] std::size_t undecided() const;
 
@@ -55,6 +59,8 @@ private:
     round_number m_committed_round = 0;
     std::deque<block_ref> m_recent;  // committed leaders from the horizon on
     std::size_t m_awaited = 0;       // of those: the first that is not in the DAG again
+    std::set<author_index> m_closing;  // authors who wish for the epoch's end, in the sequence
+    bool m_closed = false;
 };
 
 }  // namespace cess::consensus

@@ -5,6 +5,7 @@
 // freed.
 #pragma once
 
+#include <chain/ledger/proof.hpp>
 #include <chain/ledger/state.hpp>
 #include <chain/ledger/types.hpp>
 
@@ -23,6 +24,9 @@ enum class signature_is { unknown, verified };
 // account's own (network, signature, expiry, order of numbers) changes nothing at all. The same (account, client,
 // number) again answers the recorded outcome, without its words.
 outcome apply(state& on, const signed_transaction& what, const context& at, signature_is sig = signature_is::unknown);
+
+// The epoch of `now` ends with the block at this height: who orders from then on. Today the same members.
+committee end_epoch(state& on, const committee& now, block_height at);
 
 // How much state a transaction may change, in bytes, roughly: what a block's size is counted by, so that short
 // transactions with large effects (reap, deaths) do not make long blocks.

@@ -8,6 +8,8 @@
 #include <core/crypto/crypto.hpp>
 #include <core/crypto/ristretto.hpp>
 
+#include <memory>
+
 namespace cess::ledger {
 
 struct committee {
@@ -21,7 +23,7 @@ struct committee {
 };
 
 struct genesis {
-    static constexpr std::uint8_t wire_version = 2;
+    static constexpr std::uint8_t wire_version = 3;
     std::string name;
     committee first;
     // By member: what its shares of the common coin are checked with (consensus/cks_coin.hpp). Empty for a single validator.
@@ -32,6 +34,14 @@ struct genesis {
 };
 [[nodiscard]] network_id id_of(const genesis& g);  // sha256("cess genesis v1" ‖ encode)
 
+// In the state, from the second epoch on: whose turn it is.
+struct epoch_record {
+    static constexpr std::uint8_t wire_version = 1;
+    committee now;
+    block_height since;  // the block that ended the epoch before
+    template <class S, class C> static void describe(S& s, C& c) { c(s.now, s.since); }
+};
+
 struct certificate_body {
     static constexpr std::uint8_t wire_version = 1;
     network_id network;
@@ -39,7 +49,7 @@ struct certificate_body {
     block_height height;
     hash256 commit_digest;  // chain of committed blocks: sha256(previous digest ‖ block digest)
     hash256 state_root;
-    committee next;  // who signs from the next epoch on; the same committee until it changes
+    committee next;  // the same committee; in the last certificate of an epoch the next one's, which signs from then on
     template <class S, class C> static void describe(S& s, C& c) { c(s.network, s.epoch, s.height, s.commit_digest, s.state_root, s.next); }
     friend bool operator==(const certificate_body&, const certificate_body&) = default;
 };
@@ -53,6 +63,9 @@ struct state_certificate {
 [[nodiscard]] signature sign(const crypto::signing_key& member, const certificate_body& body);
 // Height 0: nothing committed, nothing stored. Its commit digest is the network's id, its state root zero.
 [[nodiscard]] certificate_body origin_of(const genesis& g);
+
+// Of the DAG's round 0 in the epoch that begins where this certificate ends the one before: sha256("cess epoch v1" ‖ encode(body)).
+[[nodiscard]] hash256 epoch_genesis(const certificate_body& last);
 
 [[nodiscard]] hash256 next_commit_digest(const hash256& previous, const hash256& block_digest);
 
@@ -81,11 +94,13 @@ struct proved_record {
     template <class S, class C> static void describe(S& s, C& c) { c(s.certificate, s.key, s.value, s.proof); }
 };
 
-// The light client's whole state: which network, and which committee signs now. Follows handovers.
+// The light client's whole state: which network, and which committee signed in which epoch. Copies are one: what one of them
+// follows all know. Thread-safe.
 class trust {
 public:
-    trust(network_id network, committee now) : m_network(network), m_committee(std::move(now)) {}
-    // errc::permission if the certificate is not signed by a quorum of the trusted committee of this network.
+    trust(network_id network, committee now);
+    // errc::permission if the certificate is not signed by a quorum of its epoch's committee of this network, or lies past its epoch's
+    // end. errc::unavailable if it is of a later epoch than is known here: handovers are wanted then.
     [[nodiscard]] result<void> check(const state_certificate& certificate) const;
     // The record's value at certificate.body.height; nullopt = proved absent. Checks certificate and path.
     [[nodiscard]] result<std::optional<bytes>> check(const proved_record& record) const;
@@ -96,14 +111,17 @@ public:
         if (!value) return error(errc::not_found, "ledger record");
         return wire::decode<Record>(*value);
     }
-    // A checked certificate that names a next committee moves the trust to it.
+    // A certificate that holds and names a next committee ends its epoch: the trust moves on, unless it has.
     result<void> follow(const state_certificate& certificate);
     [[nodiscard]] const network_id& network() const noexcept { return m_network; }
-    [[nodiscard]] const committee& now() const noexcept { return m_committee; }
+    [[nodiscard]] committee now() const;  // of the newest epoch that is known
+    // A certificate of a later epoch was shown. Anybody may have made it up.
+    [[nodiscard]] bool wants_handovers() const;
 
 private:
+    struct epochs;
     network_id m_network;
-    committee m_committee;
+    std::shared_ptr<epochs> m_epochs;
 };
 
 }  // namespace cess::ledger

@@ -442,6 +442,7 @@ namespace key {
 // of that view, and of those before it, which were made first: none is made up to there again. Absent = none such.
 [[nodiscard]] bytes withdrawn(const volume_id& volume);
 [[nodiscard]] bytes totals();
+[[nodiscard]] bytes epoch();  // → epoch_record (proof.hpp)
 [[nodiscard]] bytes client(const account_id& account, const client_id& client);
 }  // namespace key
 

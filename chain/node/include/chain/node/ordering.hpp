@@ -6,6 +6,8 @@
 #include <chain/ledger/proof.hpp>
 #include <core/net/rpc.hpp>
 
+#include <optional>
+
 namespace cess::chain {
 
 struct committed_block {
@@ -14,6 +16,16 @@ struct committed_block {
     bool verified = false;       // the signatures of its transactions hold
     bool certify = true;         // members sign the state after this one
     std::uint64_t encoded_size = 0;
+    bool ends_epoch = false;     // the committed leader once more, with a height of its own: nothing of it is applied but that the epoch ends
+};
+
+// Where the block of a height is found.
+struct block_place {
+    static constexpr std::uint8_t wire_version = 1;
+    std::uint64_t epoch = 0;
+    consensus::block_ref name;
+    bool ends_epoch = false;  // it stands at a height before as well, which holds its transactions
+    template <class S, class C> static void describe(S& s, C& c) { c(s.epoch, s.name, s.ends_epoch); }
 };
 
 // Of a certificate's body at `height`; not checked.
@@ -26,6 +38,7 @@ struct member_signature {
 struct ordered {
     std::vector<committed_block> blocks;
     std::vector<member_signature> signatures;
+    std::optional<ledger::state_certificate> last;  // of the epoch, from another member; not checked
 };
 
 class ordering {
@@ -41,7 +54,9 @@ public:
     virtual void contribute(block_height height, signature over_certificate) = 0;
     // The state is certified up to here: signatures for it need not travel any more. Any thread.
     virtual void certified(block_height) {}
-    virtual result<bytes> encoded_block(block_height height, const consensus::block_ref& name) = 0;  // blocking; any thread
+    // After stop() and join(): what was submitted and has not come out, for the next epoch.
+    virtual std::vector<ledger::signed_transaction> unordered() { return {}; }
+    virtual result<bytes> encoded_block(block_height height, const block_place& where) = 0;  // blocking; any thread
     [[nodiscard]] virtual std::size_t waiting() const = 0;
     // What other members ask (members.hpp).
     virtual net::awaitable<net::reply> serve(node_id, net::request) {

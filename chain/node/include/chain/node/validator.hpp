@@ -29,6 +29,9 @@ struct validator_limits {
     std::uint64_t replay_bytes_max = 64 * MiB;          // of blocks past the flushed state: bounds a restart
     std::uint64_t replay_blocks_max = 20'000;
     std::uint64_t checkpoint_rounds = 1024;             // of a committee, between its checkpoints: bounds a restart as well
+    // Of a committee's epoch, which a member wishes to end at the first of them: bounds its log.
+    std::uint64_t epoch_rounds = 65'536;
+    std::uint64_t epoch_bytes = 1 * GiB;                // of blocks with payload
     std::uint64_t untaken_bytes_max = 32 * MiB;         // of a committee's blocks: before the log, and sequenced but not applied, each
     net::duration answer_within = std::chrono::seconds(30);  // of a submitted transaction
 };

@@ -49,7 +49,7 @@ struct miner_options {
 struct miner_dependencies {
     net::env& world;
     os::file_system& disk;
-    ledger::trust trust;
+    ledger::trust trust;                          // the ledger's, if there is one: it follows handovers
     metrics& count;
     chain::client* ledger = nullptr;              // none: no sweeper, only what owners settle
     net::worker_pool* workers = nullptr;          // none: everything inline
