@@ -3,6 +3,7 @@
 #include <support/chain_network.hpp>
 #include <support/faulty_disk.hpp>
 #include <support/rivals.hpp>
+#include <support/store_around.hpp>
 
 #include <chain/client/protocol.hpp>
 #include <chain/consensus/cks_coin.hpp>
@@ -19,13 +20,12 @@ namespace {
 
 constexpr std::size_t members = 4;
 
-class mortal_store final : public kv::store {
+class mortal_store final : public test::store_around {
 public:
     result<std::optional<bytes>> get(const bytes& key) override {
         if (throws) throw std::runtime_error("the store is gone");
         return below.get(key);
     }
-    result<std::vector<kv::entry>> scan(const bytes& p, const bytes& a, std::size_t n) override { return below.scan(p, a, n); }
     result<void> commit(const kv::batch& b) override {
         std::size_t state = 0;
         for (const auto& [key, value] : b)
@@ -34,21 +34,33 @@ public:
         return dead ? error(errc::io, "dead") : below.commit(b);
     }
     result<void> flush() override { return dead ? error(errc::io, "dead") : below.flush(); }
-    kv::memory_store below;
+    result<void> keep_copy(const std::string& name) override { return dead ? error(errc::io, "dead") : below.keep_copy(name); }
+    result<void> drop_copies(const std::string& but) override { return dead ? error(errc::io, "dead") : below.drop_copies(but); }
     bool dead = false, throws = false;
     std::size_t largest = 0;  // of what one batch changed of the state, in bytes
 };
 
-// Throws out of every call, as what it stands on may when memory is short.
+// Throws out of every call, as what it stands on may when memory is short; or spoils pieces of the state, as liars among those who are asked may.
 class throwing_caller final : public net::caller {
 public:
     explicit throwing_caller(std::unique_ptr<net::caller> to) : below(std::move(to)) {}
+    net::awaitable<result<net::reply>> spoiled(net::awaitable<result<net::reply>> call) {
+        auto got = co_await std::move(call);
+        if (!got || got->body.size() < 10) co_return got;
+        auto body = to_bytes(as_text(got->body));
+        body[body.size() - 1 - spoils++ % 8] ^= std::byte{1};
+        got->body = std::move(body);
+        co_return got;
+    }
     net::awaitable<result<net::reply>> call(net::peer to, net::request what, net::time_point deadline, net::lane on) override {
         if (throws) throw std::runtime_error("out of everything");
+        if (spoils > 0 && to.id == spoils_of && what.method == 0x0282) return spoiled(below->call(std::move(to), std::move(what), deadline, on));
         return below->call(std::move(to), std::move(what), deadline, on);
     }
     std::unique_ptr<net::caller> below;
     bool throws = false;
+    node_id spoils_of;
+    std::size_t spoils = 0;  // so many pieces, and one
 };
 
 struct waiting_task final : net::worker_pool::task {
@@ -87,6 +99,7 @@ public:
             auto& m = *all.emplace_back(std::make_unique<member>());
             m.key = test::key_from(100 + i);
             m.coin = dealt.secrets[i];
+            REQUIRE(m.disk.make_directories("/chain/dag/epoch-0").has_value());
             m.caller = std::make_unique<throwing_caller>(network.caller_as(m.id()));
             config.origin.first.members.push_back(m.key.pub());
             config.validators.push_back({m.id(), "member"});
@@ -107,6 +120,8 @@ public:
         needs.limits.replay_blocks_max = 5;
         needs.limits.checkpoint_rounds = 40;
         if (epoch_rounds > 0) needs.limits.epoch_rounds = epoch_rounds;
+        needs.limits.epoch_rounds_min = 40;
+        needs.limits.closed_epochs = closed_epochs;
         needs.committee.emplace(chain::committee_dependencies{*m.caller, config.validators, m.coin, consensus::pacing(), m.readers ? *m.readers : workers});
         TRY(m.node, chain::make_validator(std::move(needs)));
         network.add(m.id(), *m.node);
@@ -132,6 +147,34 @@ public:
         else m.disk.new_process();
     }
 
+    // Its keys are all that is left of it.
+    void wipe(std::size_t i) {
+        auto fresh = std::make_unique<member>();
+        fresh->key = all[i]->key;
+        fresh->coin = all[i]->coin;
+        fresh->caller = std::move(all[i]->caller);
+        all[i] = std::move(fresh);
+    }
+    // What member i alone says of the volumes, with its proofs.
+    bool knows(std::size_t i, std::size_t volumes) {
+        auto asked = config;
+        asked.validators = {config.validators[i]};
+        const auto one = chain::make_client(world, *caller, asked);
+        for (std::size_t v = 0; v < volumes; ++v) {
+            const auto read = world.run(one->read(ledger::key::volume(creation(v).id), world.now() + 10s));
+            if (!read || !read->value) return false;
+        }
+        return true;
+    }
+    [[nodiscard]] std::uint64_t own_blocks(std::size_t i) { return all[i]->count.make_counter("cess_consensus_own_blocks_total", "Own blocks of the committee's DAG").value(); }
+    // One volume after the other, until member `of` is in that epoch.
+    std::size_t run_to_epoch(std::size_t of, std::uint64_t wanted, std::size_t next) {
+        for (const auto last = next + 200; epoch(of) < wanted && next < last; ++next) {
+            submit(next, 1min);
+            world.run_for(300ms);
+        }
+        return next;
+    }
     static ledger::create_volume creation(std::size_t i) {
         ledger::create_volume what;
         what.name = "v" + std::to_string(i);
@@ -252,6 +295,7 @@ public:
     std::map<std::size_t, error> outcomes;
     std::size_t busy = 0;
     std::uint64_t epoch_rounds = 0;  // 0 = as ever
+    std::uint64_t closed_epochs = 1;
 };
 
 net::awaitable<void> rivalry(test::rivals& in, chain::client& by, unsigned operations, unsigned& busy) {
@@ -332,6 +376,7 @@ TEST_CASE("four members order, certify and show the same blocks; one may die, an
 TEST_CASE("epochs end and begin under load, and clients follow, those who know the genesis alone too") {
     committee_run on(11);
     on.epoch_rounds = 60;
+    on.closed_epochs = 100;
     on.start_all();
     for (std::size_t i = 0; i < 60; ++i) {
         on.submit(i, 1min);
@@ -379,6 +424,114 @@ TEST_CASE("a member that was away while an epoch ended comes into the next one")
         CHECK(on.done(next, next + 1));
         CHECK(on.agree());
     }
+}
+
+TEST_CASE("a member that was away for epochs whose logs have gone takes the state, and counts at once") {
+    committee_run on(13);
+    on.epoch_rounds = 40;
+    on.start_all();
+    on.submit(0, 1min);
+    on.world.run_for(1s);
+    on.end(3, true);
+    auto next = on.run_to_epoch(0, 3, 1);
+    on.world.run_for(5s);
+    REQUIRE(on.done(0, next));
+    REQUIRE(on.start(3).has_value());
+    on.world.run_for(10s);
+    CHECK(on.epoch(3) == on.epoch(0));
+    CHECK(on.knows(3, next));
+    on.end(2, false);  // now it is needed
+    on.submit(next, 1min);
+    on.world.run_for(10s);
+    CHECK(on.done(next, next + 1));
+    CHECK(on.agree());
+    const auto folders = on.all[3]->disk.list("/chain/dag");
+    REQUIRE(folders.has_value());
+    CHECK(folders->size() <= 2);
+}
+
+TEST_CASE("a member that has lost its disk takes the state, though one who is asked spoils it, and says nothing before the next epoch") {
+    committee_run on(14);
+    on.epoch_rounds = 2000;
+    on.start_all();
+    std::size_t next = 0;
+    for (; next < 30; ++next) {
+        on.submit(next, 1min);
+        on.world.run_for(20ms);
+    }
+    on.epoch_rounds = 60;
+    for (std::size_t i = 0; i < members; ++i) {  // with shorter epochs
+        on.end(i, false);
+        REQUIRE(on.start(i).has_value());
+        on.world.run_for(1s);
+    }
+    next = on.run_to_epoch(0, 2, next);
+    on.world.run_for(5s);
+    REQUIRE(on.done(0, next));
+    on.epoch_rounds = 100'000;  // from here on for its sake alone
+    for (std::size_t i = 0; i < 3; ++i) {
+        on.end(i, false);
+        REQUIRE(on.start(i).has_value());
+        on.world.run_for(1s);
+    }
+    on.end(3, true);
+    on.wipe(3);
+    on.all[3]->caller->spoils_of = on.all[1]->id();
+    on.all[3]->caller->spoils = 1;
+    const auto lost_in = on.epoch(0);
+    REQUIRE(on.start(3).has_value());
+    on.world.run_for(5s);
+    CHECK(on.knows(3, next));
+    CHECK(on.epoch(3) == lost_in);
+    CHECK(on.own_blocks(3) == 0);
+    on.submit(next, 1min);
+    on.world.run_for(2s);
+    CHECK(on.done(next, next + 1));
+    CHECK(on.knows(3, ++next));
+    CHECK(on.own_blocks(3) == 0);
+    next = on.run_to_epoch(3, lost_in + 1, next);
+    on.world.run_for(10s);
+    CHECK(on.epoch(3) == lost_in + 1);
+    CHECK(on.own_blocks(3) > 0);
+    on.end(0, false);  // now it is needed
+    on.submit(next, 1min);
+    on.world.run_for(10s);
+    CHECK(on.done(next, next + 1));
+    CHECK(on.agree());
+}
+
+TEST_CASE("a member that loses its disk in the first epoch follows in silence; one that dies while it fetches the state begins anew") {
+    committee_run on(15);
+    on.epoch_rounds = 100'000;
+    on.start_all();
+    for (std::size_t i = 0; i < 10; ++i) {
+        on.submit(i, 1min);
+        on.world.run_for(20ms);
+    }
+    on.world.run_for(1s);
+    on.end(3, true);
+    on.wipe(3);
+    REQUIRE(on.start(3).has_value());
+    on.world.run_for(1s);
+    CHECK(on.knows(3, 10));
+    CHECK(on.epoch(3) == 0);
+    CHECK(on.own_blocks(3) == 0);
+    auto next = on.run_to_epoch(0, 2, 10);
+    on.end(3, true);
+    on.wipe(3);
+    for (int i = 0; i < 20; ++i) {
+        REQUIRE(on.start(3).has_value());
+        on.all[3]->disk.die_at(on.random.below(12));
+        on.world.run_for(std::chrono::milliseconds(on.random.below(40)));
+        on.end(3, on.random.below(2) == 0);
+    }
+    REQUIRE(on.start(3).has_value());
+    on.world.run_for(10s);
+    next = on.run_to_epoch(3, on.epoch(0) + 1, next);
+    on.world.run_for(10s);
+    CHECK(on.knows(3, next));
+    CHECK(on.own_blocks(3) > 0);
+    CHECK(on.agree());
 }
 
 TEST_CASE("members die with and without their power while epochs end, and nothing acknowledged is lost") {

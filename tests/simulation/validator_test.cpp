@@ -2,6 +2,7 @@
 // is applied twice, and a restart comes to the same root.
 #include <support/chain_network.hpp>
 #include <support/faulty_disk.hpp>
+#include <support/store_around.hpp>
 
 #include <core/base/log.hpp>
 
@@ -15,13 +16,10 @@ using namespace std::chrono_literals;
 namespace {
 
 // Memory, with the fate of a process: dead, it keeps nothing more.
-class mortal_store final : public kv::store {
+class mortal_store final : public test::store_around {
 public:
-    result<std::optional<bytes>> get(const bytes& key) override { return below.get(key); }
-    result<std::vector<kv::entry>> scan(const bytes& p, const bytes& a, std::size_t n) override { return below.scan(p, a, n); }
     result<void> commit(const kv::batch& b) override { return dead ? error(errc::io, "dead") : below.commit(b); }
     result<void> flush() override { return dead ? error(errc::io, "dead") : below.flush(); }
-    kv::memory_store below;
     bool dead = false;
 };
 

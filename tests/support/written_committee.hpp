@@ -39,7 +39,7 @@ struct written_committee {
         const auto port = 18000 + random.next() % 900;
         for (unsigned i = 0; i < 4; ++i) {
             const auto home = dir.path + "/" + std::to_string(i);
-            std::filesystem::create_directories(home);
+            std::filesystem::create_directories(home + "/data/log/epoch-0");
             const auto key = keys::read_or_make(disk, home + "/node.key", keys::node_kind, random);
             REQUIRE(key.has_value());
             REQUIRE(keys::write(disk, home + "/coin.key", keys::coin_kind, dealt.secrets[i]).has_value());

@@ -1,6 +1,7 @@
 // The log of a committee member on a disk that forgets and tears, and an index that falls behind: what was synced is there,
 // what comes back is a prefix of what was appended, and damage is told from torn tails.
 #include <support/faulty_disk.hpp>
+#include <support/store_around.hpp>
 
 #include <block_log.hpp>
 #include <dag_log.hpp>
@@ -33,23 +34,19 @@ block_ptr block_of(round_number round, consensus::author_index author, bytes pay
 }
 
 // RocksDB without its log, in memory: flushes when it likes, and a crash leaves what the last flush had.
-class lazy_store final : public kv::store {
+class lazy_store final : public test::store_around {
 public:
     explicit lazy_store(std::uint64_t seed) : m_random(seed) {}
-    result<std::optional<bytes>> get(const bytes& key) override { return below.get(key); }
-    result<std::vector<kv::entry>> scan(const bytes& p, const bytes& a, std::size_t n) override { return below.scan(p, a, n); }
     result<void> commit(const kv::batch& b) override {
         CHECK_OK(below.commit(b));
         return m_random.below(4) == 0 ? below.flush() : result<void>();
     }
-    result<void> flush() override { return below.flush(); }
     void wipe() {
         kv::batch all;
         for (const auto& entry : *below.scan({}, {}, 1'000'000)) all.emplace(entry.key, std::nullopt);
         REQUIRE(below.commit(all).has_value());
         REQUIRE(below.flush().has_value());
     }
-    kv::memory_store below;
 
 private:
     seeded_random m_random;
@@ -518,11 +515,8 @@ TEST_CASE("a block is held once appended, and given out once durable; many share
 }
 
 TEST_CASE("a store that fails makes the log hold nothing and take nothing, with the reason") {
-    struct broken_store final : kv::store {
-        result<std::optional<bytes>> get(const bytes&) override { return broken ? error(errc::io, "a bad sector") : result<std::optional<bytes>>(std::optional<bytes>()); }
-        result<std::vector<kv::entry>> scan(const bytes&, const bytes&, std::size_t) override { return std::vector<kv::entry>(); }
-        result<void> commit(const kv::batch&) override { return {}; }
-        result<void> flush() override { return {}; }
+    struct broken_store final : test::store_around {
+        result<std::optional<bytes>> get(const bytes& key) override { return broken ? error(errc::io, "a bad sector") : below.get(key); }
         bool broken = false;
     } store;
     test::faulty_disk disk;

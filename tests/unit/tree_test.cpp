@@ -163,6 +163,63 @@ TEST_CASE("a proof for one key proves nothing about another, nor under another r
     CHECK_FALSE(follow(tree_proof{}, hash256{}, a)->has_value());
 }
 
+namespace {
+
+// The tree under this root, as somebody copies it from `from`, who changes every n-th node. How many nodes were refused.
+std::size_t copied(memory_node_store& from, const hash256& root, memory_node_store& to, std::uint64_t& leaves, std::size_t every, seeded_random& random) {
+    std::vector<tree_place> places{root_of(root)};
+    std::size_t refused = 0, asked = 0;
+    leaves = 0;
+    while (!places.empty()) {
+        const auto at = places.back();
+        auto node = from.get(at.where);
+        REQUIRE(node.has_value());
+        if (every > 0 && ++asked % every == 0) {
+            auto spoiled = *node;
+            spoiled[random.below(spoiled.size())] ^= static_cast<std::byte>(1 + random.below(255));
+            CHECK_FALSE(check_node(at, spoiled).has_value());
+            ++refused;
+        }
+        const auto children = check_node(at, *node);
+        REQUIRE(children.has_value());
+        places.pop_back();
+        places.insert(places.end(), children->inner.begin(), children->inner.end());
+        leaves += children->leaves;
+        to.put(at.where, *node);
+    }
+    return refused;
+}
+
+}  // namespace
+
+TEST_CASE("a tree is copied node by node, and nothing else is taken for it") {
+    for (const std::size_t count : {1, 2, 17, 3000}) {
+        seeded_random random(16 + count);
+        memory_node_store store, copy;
+        tree t(store);
+        tree::changes all;
+        for (std::size_t i = 0; i < count; ++i) {
+            auto key = random.id<hash256>();
+            if (i % 10 == 0 && i > 0) {  // deep: two that part late
+                key = all.begin()->first;
+                key.raw[31] ^= static_cast<std::byte>(1 + i % 255);
+            }
+            all[key] = random.id<hash256>();
+        }
+        const auto root = t.update(all);
+        std::uint64_t leaves = 0;
+        const auto refused = copied(store, root, copy, leaves, 3, random);
+        CHECK(refused * 3 + 3 > copy.size());
+        CHECK(leaves == all.size());
+        CHECK(copy.size() == store.size());
+        tree c(copy);
+        CHECK(c.root() == root);
+        for (const auto& [key, value] : all) CHECK(c.prove(key).leaf == std::optional(std::pair(key, *value)));
+        // A node that stands elsewhere in it.
+        if (count > 100) CHECK_FALSE(check_node(root_of(root), *store.get(bytes(1, std::byte{0}))).has_value());
+    }
+}
+
 TEST_CASE("roots are frozen: a change here breaks every network") {
     memory_node_store store;
     tree t(store);

@@ -158,7 +158,7 @@ instant proposer::due_at(round_number round, instant now, bool idle) const {
 }
 
 block_ptr proposer::propose(instant now, bool idle, std::optional<instant>& wake) {
-    const auto round = target();
+    const auto round = m_silent ? 0 : target();
     if (round == 0) return nullptr;
     if (m_waiting_for != round) {
         m_waiting_for = round;

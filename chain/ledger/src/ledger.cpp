@@ -68,9 +68,9 @@ outcome apply(state& on, const signed_transaction& what, const context& at, sign
     return got;
 }
 
-committee end_epoch(state& on, const committee& now, block_height at) {
+committee end_epoch(state& on, const committee& now, block_height at, std::uint64_t transactions) {
     committee next{now.epoch + 1, now.members};
-    on.put(key::epoch(), wire::encode(epoch_record{next, at}));
+    on.put(key::epoch(), wire::encode(epoch_record{next, at, transactions}));
     return next;
 }
 

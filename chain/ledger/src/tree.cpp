@@ -220,6 +220,42 @@ tree_proof tree::prove(const hash256& key_hash) {
     return out;
 }
 
+tree_place root_of(const hash256& root) { return {root_place, root}; }
+
+namespace {
+
+// The place of child `which` of the inner node at `parent`; of the root's slot, the one at depth 0.
+bytes child_of(const bytes& parent, unsigned which) {
+    if (parent == root_place) return bytes(1, std::byte{0});
+    auto out = parent;
+    const auto depth = std::to_integer<std::size_t>(parent.front());
+    out.front() = static_cast<std::byte>(depth + 1);
+    if (depth % 2 == 0) out.push_back(static_cast<std::byte>(which << 4));
+    else out.back() |= static_cast<std::byte>(which);
+    return out;
+}
+
+error no_node(const char* why) { return {errc::corrupt, std::string("tree node: ") + why}; }
+
+}  // namespace
+
+result<tree_children> check_node(const tree_place& at, byte_view node) {
+    wire::decoder from(node);
+    std::array<slot, 16> children;
+    const bool root = at.where == root_place;
+    for (std::size_t i = 0; i < (root ? 1U : 16U); ++i) children[i] = get_slot(from);
+    CHECK_OK(from.finish());
+    const auto hash = root ? children[0].hash() : inner_hash(inner_node{children}.level());
+    if (hash != at.hash) return no_node("it is not the one that is named");
+    if (!root && std::to_integer<std::size_t>(at.where.front()) >= depth_max) return no_node("deeper than a key");
+    tree_children out;
+    for (unsigned i = 0; i < children.size(); ++i) {
+        if (children[i].kind == slot_kind::inner) out.inner.push_back({child_of(at.where, i), children[i].first});
+        if (children[i].kind == slot_kind::leaf) ++out.leaves;
+    }
+    return out;
+}
+
 result<std::optional<hash256>> follow(const tree_proof& proof, const hash256& root, const hash256& key_hash) {
     if (proof.path.size() > depth_max) return no_proof("longer than a key");
     auto expected = root;

@@ -74,10 +74,14 @@ struct request_slot {
 
 // ---- opening ----------------------------------------------------------------------------------------------
 
-committee_member::committee_member(const validator_dependencies& on, consensus::author_index self, const position& at, epoch_logs& logs,
+committee_member::committee_member(const validator_dependencies& on, consensus::author_index self, const machine& state, epoch_archive& logs,
+                                   const std::optional<member_checkpoint>& from)
+    : committee_member(on, self, state.applied(), logs, state.applied().epoch.members.epoch < state.silent_before(), from) {}
+
+committee_member::committee_member(const validator_dependencies& on, consensus::author_index self, const position& at, epoch_archive& logs, bool silent,
                                    const std::optional<member_checkpoint>& from)
     : m_world(on.world), m_workers(on.workers), m_readers(on.committee->readers), m_store(on.state), m_network(at.network), m_epoch(at.epoch.members.epoch),
-      m_self(self), m_logs(logs), m_limits(on.limits),
+      m_self(self), m_logs(logs), m_silent(silent), m_limits(on.limits),
       m_keys(on.identity, at.epoch.members.members),
       m_coin(m_network, m_epoch, self, on.committee->coin, on.origin.coin, consensus::rules::of(at.epoch.members.members.size()).coin_quorum),
       m_strand(on.world.executor()), m_tasks(m_strand, [this](std::exception_ptr thrown) { broke(std::move(thrown)); }),
@@ -85,7 +89,7 @@ committee_member::committee_member(const validator_dependencies& on, consensus::
       m_heights(at.height, at.block_digest, from ? from->height : at.epoch.before, from ? from->bytes : 0),
       m_links(on.world, on.committee->through, m_tasks, m_network, m_epoch, self, in_order(at.epoch.members, on.committee->members),
               {[this](consensus::request asked, std::vector<consensus::block_ptr> blocks) { return take_answer(std::move(asked), std::move(blocks)); },
-               [this](consensus::author_index there) { note_ended(there); }}),
+               [this](consensus::author_index there) { note_ended(there); }, [this](consensus::author_index there) { note_gone(there); }}),
       m_checkpoint_round(from ? from->core.committed_round : 0), m_asked_for_rounds(at.epoch.members.members.size()), m_pushes(m_asked_for_rounds.size()),
       m_fetches(m_pushes.size()), m_refused(m_pushes.size()),
       m_rounds(on.count.make_counter("cess_consensus_own_blocks_total", "Own blocks of the committee's DAG")),
@@ -98,14 +102,15 @@ committee_member::committee_member(const validator_dependencies& on, consensus::
         m_refused[i].count = &on.count.make_counter("cess_consensus_refused_blocks_total", "Blocks that no honest member would have sent, by who did", "member=\"" + std::to_string(i) + "\"");
 }
 
-result<std::unique_ptr<committee_member>> committee_member::open(const validator_dependencies& on, consensus::author_index self, const position& at,
-                                                                 epoch_logs& logs, const replay& visit) {
+result<std::unique_ptr<committee_member>> committee_member::open(const validator_dependencies& on, consensus::author_index self, const machine& state,
+                                                                 epoch_archive& logs, const replay& visit) {
+    const auto& at = state.applied();
     const auto epoch = at.epoch.members.epoch;
     TRY(const auto from, load_checkpoint(on.state, epoch));
     if (from && at.height < from->height)
         return error(errc::corrupt, "the state stands at height " + std::to_string(at.height.value) + ", its checkpoint at " + std::to_string(from->height.value) +
                                         "; restore files and state store together");
-    std::unique_ptr<committee_member> made(new committee_member(on, self, at, logs, from));
+    std::unique_ptr<committee_member> made(new committee_member(on, self, state, logs, from));
     made->m_replayed.set(0);
     const auto each = [&](const consensus::block_ptr& block) { return made->replayed(block, visit); };
     const auto first = from ? from->core.replay_from(consensus::rules::of(at.epoch.members.members.size())) : 0;
@@ -125,6 +130,8 @@ result<void> committee_member::replayed(const consensus::block_ptr& block, const
 
 void committee_member::start() {
     m_opened = true;
+    if (m_silent) m_replica.be_silent();
+    if (m_silent) m_tasks.spawn(tell_of_silence());
     m_tasks.spawn(write_log());
     m_tasks.spawn(begin());
 }
@@ -213,7 +220,9 @@ void committee_member::deliver(const std::vector<consensus::committed>& commits,
 
 // An epoch is as long as a log may grow. Its end is certified by signatures in blocks; who is late, when the others make no more, has to ask.
 void committee_member::consider_close() {
-    if (m_replica.order().committed_round() >= m_limits.epoch_rounds || m_heights.bytes() >= m_limits.epoch_bytes) m_replica.wish_close();
+    const auto round = m_replica.order().committed_round();
+    const bool long_enough = round >= m_limits.epoch_rounds || m_heights.bytes() >= m_limits.epoch_bytes;
+    if (long_enough || (m_someone_silent && round >= m_limits.epoch_rounds_min)) m_replica.wish_close();
     if (!m_replica.closed() || m_asks_for_last) return;
     m_asks_for_last = true;
     m_tasks.spawn(ask_for_last());
@@ -258,6 +267,34 @@ void committee_member::note_ended(consensus::author_index at) {
     m_links.ask(std::move(what));
 }
 
+// It comes back into its own in the next epoch only, which the others bring about earlier for that.
+net::awaitable<void> committee_member::tell_of_silence() {
+    const silent_request what{m_network, m_epoch};
+    while (!stopped()) {
+        for (std::size_t whom = 0; whom < m_members.size(); ++whom) {
+            if (whom == m_self) continue;
+            auto telling = m_links.call(static_cast<consensus::author_index>(whom), method::silent, wire::encode(what), {}, net::lane::control);
+            (void)co_await std::move(telling);
+        }
+        auto slept = co_await m_world.sleep_for(tell_of_silence_every);
+        if (!slept) co_return;
+    }
+}
+
+// Of f+1 members one is honest.
+void committee_member::note_gone(consensus::author_index at) {
+    if (m_replica.closed() || !m_gone.insert(at).second || m_gone.size() != (m_members.size() - 1) / 3 + 1) return;
+    ordered out;
+    out.behind = true;
+    hand_over(std::move(out));
+}
+
+net::awaitable<void> committee_member::noting_silent() {
+    m_someone_silent = true;
+    consider_close();
+    co_return;
+}
+
 net::awaitable<void> committee_member::noting_ended(consensus::author_index at) {
     note_ended(at);
     co_return;
@@ -287,6 +324,7 @@ void committee_member::hand_over(ordered what) {
     m_out_bytes += what.signatures.size() * sizeof(member_signature);
     m_out.signatures.insert(m_out.signatures.end(), what.signatures.begin(), what.signatures.end());
     if (what.last) m_out.last = std::move(what.last);
+    m_out.behind = m_out.behind || what.behind;
     (void)m_bell.try_send(true);  // full: it rings already
 }
 
@@ -311,7 +349,7 @@ net::awaitable<result<ordered>> committee_member::next() {
         {
             std::lock_guard lock(m_mutex);
             if (m_failure.code != errc::ok) co_return m_failure;
-            if (!m_out.blocks.empty() || !m_out.signatures.empty() || m_out.last) {
+            if (!m_out.blocks.empty() || !m_out.signatures.empty() || m_out.last || m_out.behind) {
                 m_out_bytes = 0;
                 co_return std::exchange(m_out, {});
             }
@@ -368,6 +406,7 @@ void committee_member::contribute(block_height height, signature over_certificat
 // ---- transactions -----------------------------------------------------------------------------------------
 
 result<void> committee_member::submit(ledger::signed_transaction what, std::uint64_t weight) {
+    if (m_silent) return error(errc::unavailable, "this validator has lost its disk and makes no blocks before the next epoch; ask another");
     auto item = wire::encode(what);
     {
         std::lock_guard lock(m_mutex);
@@ -533,6 +572,28 @@ net::awaitable<net::reply> committee_member::serve_fetch(net::request what) {
     co_return out;
 }
 
+net::awaitable<net::reply> committee_member::serve_state(net::request what) {
+    auto decoded = wire::decode<state_request>(what.head);
+    if (!decoded) co_return net::reply::of(std::move(decoded).error());
+    if (decoded->network != m_network) co_return net::reply::of(error(errc::permission, "asked for another network"));
+    const auto asked = std::make_shared<const state_request>(std::move(*decoded));
+    const auto read = [this, asked] { return m_logs.state_pieces(*asked); };
+    auto job = net::offload(m_readers, read);
+    auto got = co_await std::move(job);
+    if (!got) co_return net::reply::of(std::move(got).error());
+    net::reply out;
+    out.body = std::move(*got);
+    co_return out;
+}
+
+net::reply committee_member::serve_silent(const net::request& what) {
+    const auto decoded = wire::decode<silent_request>(what.head);
+    if (!decoded) return net::reply::of(decoded.error());
+    if (decoded->network != m_network) return net::reply::of(error(errc::permission, "asked for another network"));
+    if (decoded->epoch == m_epoch) m_tasks.spawn(noting_silent());
+    return {};
+}
+
 net::awaitable<net::reply> committee_member::serve(node_id from, net::request what) {
     const auto member = m_members.find(from);
     if (member == m_members.end()) co_return net::reply::of(error(errc::permission, "not a member of the committee"));
@@ -542,6 +603,11 @@ net::awaitable<net::reply> committee_member::serve(node_id from, net::request wh
     if (!slot.taken) co_return net::reply::of(error(errc::exhausted, "too many requests of one member under way"));
     if (push) {
         auto work = serve_blocks(member->second, std::move(what));
+        co_return co_await std::move(work);
+    }
+    if (what.method == method::silent) co_return serve_silent(what);
+    if (what.method == method::state) {
+        auto work = serve_state(std::move(what));
         co_return co_await std::move(work);
     }
     auto work = serve_fetch(std::move(what));

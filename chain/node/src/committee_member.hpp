@@ -1,7 +1,8 @@
 // Ordering by a committee in one epoch: a member that drives the consensus core (chain/consensus) over the network, the disk and the clock.
 //
 // When the epoch has ended it goes on, so that others get as far, until it is stopped; and asks them for the last certificate, which nobody
-// brings to one that is late. Of members that are in the next epoch already it fetches what it lacks of this one's log.
+// brings to one that is late. Of members that are in the next epoch already it fetches what it lacks of this one's log; where f+1 of them
+// have dropped that, it says so (`behind`).
 //
 // Everything of the core runs on one strand. Accepted blocks go to the log behind it in the order in which they were accepted,
 // an own block is synced before the core counts it and anybody hears of it. After a restart the log goes through the core
@@ -12,7 +13,7 @@
 // are refused until it is taken, and come again later.
 #pragma once
 
-#include "epoch_logs.hpp"
+#include "epoch_archive.hpp"
 #include "heights.hpp"
 #include "machine.hpp"
 #include "member_checkpoint.hpp"
@@ -33,10 +34,10 @@ namespace cess::chain {
 class committee_member final : public ordering {
 public:
     using replay = std::function<result<void>(ordered)>;
-    // `at`: where the state stands, in the epoch that is to be ordered. What the log has past it goes to `visit`. `logs` outlives it.
+    // `on`: where the state stands, in the epoch that is to be ordered. What the log has past it goes to `visit`. `logs` and `state` outlive it.
     // REQUIRES: on.committee
-    static result<std::unique_ptr<committee_member>> open(const validator_dependencies& on, consensus::author_index self, const position& at,
-                                                          epoch_logs& logs, const replay& visit);
+    static result<std::unique_ptr<committee_member>> open(const validator_dependencies& on, consensus::author_index self, const machine& state,
+                                                          epoch_archive& logs, const replay& visit);
 
     void start() override;
     result<void> submit(ledger::signed_transaction what, std::uint64_t weight) override;
@@ -56,6 +57,7 @@ private:
     static constexpr net::duration log_refusals_every = std::chrono::minutes(1);  // of a member
     static constexpr consensus::instant contribute_again = 2'000'000;  // after so long without a certificate
     static constexpr net::duration ask_for_last_every = std::chrono::milliseconds(250);  // once the epoch has ended
+    static constexpr net::duration tell_of_silence_every = std::chrono::seconds(5);
     static constexpr consensus::instant ask_for_rounds_every = 250'000;  // of a member for whom it has, while it has not here
 
     // The log, with what is on its way there, and without an own block that is not durable.
@@ -68,7 +70,9 @@ private:
         std::shared_ptr<dag_log> log;
     };
 
-    committee_member(const validator_dependencies& on, consensus::author_index self, const position& at, epoch_logs& logs, const std::optional<member_checkpoint>& from);
+    committee_member(const validator_dependencies& on, consensus::author_index self, const machine& state, epoch_archive& logs, const std::optional<member_checkpoint>& from);
+    committee_member(const validator_dependencies& on, consensus::author_index self, const position& at, epoch_archive& logs, bool silent,
+                     const std::optional<member_checkpoint>& from);
     result<void> replayed(const consensus::block_ptr& block, const replay& visit);
 
     [[nodiscard]] consensus::instant now() const;
@@ -78,6 +82,7 @@ private:
     void consider_checkpoint();
     void consider_close();
     void note_ended(consensus::author_index at);
+    void note_gone(consensus::author_index at);
     void hand_over(ordered what);
     void count_unlogged(std::uint64_t bytes, bool more);
     [[nodiscard]] bool full() const;
@@ -94,8 +99,10 @@ private:
 
     net::awaitable<void> begin();
     net::awaitable<void> ask_for_last();
+    net::awaitable<void> tell_of_silence();
     net::awaitable<result<ledger::state_certificate>> last_from(consensus::author_index whom);
     net::awaitable<void> noting_ended(consensus::author_index at);
+    net::awaitable<void> noting_silent();
     net::awaitable<void> wait_until(consensus::instant at);
     net::awaitable<void> write_log();
     net::awaitable<void> take_contribution(block_height height, signature sig);
@@ -104,6 +111,8 @@ private:
     net::awaitable<result<void>> take_pushed(consensus::author_index from, consensus::block_ptr block);
     net::awaitable<net::reply> serve_blocks(consensus::author_index from, net::request what);
     net::awaitable<net::reply> serve_fetch(net::request what);
+    net::awaitable<net::reply> serve_state(net::request what);
+    net::reply serve_silent(const net::request& what);
     result<std::shared_ptr<dag_log>> log_of(std::uint64_t epoch);
     result<std::vector<bytes>> read_asked(const fetch_request& what);
 
@@ -114,7 +123,8 @@ private:
     const network_id m_network;
     const std::uint64_t m_epoch;
     const consensus::author_index m_self;
-    epoch_logs& m_logs;
+    epoch_archive& m_logs;
+    const bool m_silent;
     const validator_limits m_limits;
     const consensus::ed25519_keys m_keys;
     const consensus::cks_coin m_coin;
@@ -140,6 +150,8 @@ private:
     std::optional<std::pair<block_height, signature>> m_contributed;  // the newest
     consensus::instant m_contributed_at = 0;
     bool m_asks_for_last = false;
+    bool m_someone_silent = false;
+    std::set<consensus::author_index> m_gone;            // members who keep this epoch's log no more
     std::vector<consensus::instant> m_asked_for_rounds;  // by member, when
 
     mutable std::mutex m_mutex;  // of what follows

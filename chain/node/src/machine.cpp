@@ -1,24 +1,17 @@
 #include "machine.hpp"
 
+#include "state_families.hpp"
+
 #include <algorithm>
 #include <deque>
 
 namespace cess::chain {
 namespace {
 
-// Three families of keys in one store.
-constexpr char state_family = 'S', tree_family = 'T', own_family = 'M';
-
-bytes in_family(char family, const bytes& key) {
-    bytes out;
-    out.reserve(key.size() + 1);
-    out.push_back(static_cast<std::byte>(family));
-    append(out, key);
-    return out;
-}
-
 const bytes position_key = in_family(own_family, to_bytes("position"));
 const bytes certificate_key = in_family(own_family, to_bytes("certificate"));
+const bytes restoring_key = in_family(own_family, to_bytes("restoring"));
+const bytes silent_key = in_family(own_family, to_bytes("silent"));
 
 bytes numbered(std::string_view name, std::uint64_t number) {
     auto out = in_family(own_family, to_bytes(name));
@@ -107,6 +100,16 @@ std::vector<ledger::signed_transaction> transactions_of(const committed_block& b
     return out;
 }
 
+position beginning_of(const ledger::genesis& origin) {
+    const auto body = ledger::origin_of(origin);
+    position out;
+    out.network = body.network;
+    out.commit_digest = body.commit_digest;
+    out.block_digest = body.commit_digest;
+    out.epoch = {origin.first, body.commit_digest, {}};
+    return out;
+}
+
 }  // namespace
 
 struct machine::layer {
@@ -135,14 +138,15 @@ machine::~machine() = default;
 result<std::unique_ptr<machine>> machine::open(kv::store& on, const ledger::genesis& origin) {
     std::unique_ptr<machine> made(new machine(on));
     auto& at = made->m_parts->at;
+    TRY(const auto restoring, on.get(restoring_key));
+    made->m_restoring = restoring.has_value();
+    TRY(const auto silent, on.get(silent_key));
+    if (silent) {
+        TRY(made->m_silent_before, wire::decode<std::uint64_t>(*silent));
+    }
     TRY(const auto stored, on.get(position_key));
     if (!stored) {
-        const auto body = ledger::origin_of(origin);
-        at.network = body.network;
-        at.commit_digest = body.commit_digest;
-        at.block_digest = body.commit_digest;
-        at.epoch = {origin.first, body.commit_digest, {}};
-        made->m_stored = at;
+        at = made->m_stored = beginning_of(origin);
         return made;
     }
     TRY(at, wire::decode<position>(*stored));
@@ -161,6 +165,7 @@ std::uint64_t machine::held_back() const noexcept { return m_parts->held_back; }
 
 result<std::vector<applied_transaction>> machine::apply(const committed_block& next) {
     if (m_broken) return error(errc::corrupt, "the state failed before");
+    if (m_restoring) return error(errc::unavailable, "the state is being fetched");
     auto& at = m_parts->at;
     auto& open = m_parts->open;
     if (next.height != at.height.next()) return error(errc::invalid, "block " + std::to_string(next.height.value) + " does not follow " + std::to_string(at.height.value));
@@ -174,7 +179,7 @@ result<std::vector<applied_transaction>> machine::apply(const committed_block& n
     try {
         ledger::state& before = m_parts->ahead;
         ledger::buffered_state changes(before);
-        if (next.ends_epoch) at.next = ledger::end_epoch(changes, at.epoch.members, next.height);
+        if (next.ends_epoch) at.next = ledger::end_epoch(changes, at.epoch.members, next.height, at.transactions);
         else apply_transactions(next, changes, outcomes);
         for (const auto& [key, value] : changes.pending()) {
             open.state.insert_or_assign(key, value);
@@ -285,6 +290,98 @@ result<void> machine::store_layers(block_height upto, std::optional<ledger::stat
 }
 
 result<void> machine::flush() { return m_store.flush(); }
+
+// ---- instead of applying blocks ---------------------------------------------------------------------------
+
+result<void> machine::drop_family(char family) {
+    static constexpr std::size_t batch = 4096;
+    for (const bytes prefix{static_cast<std::byte>(family)};;) {
+        TRY(const auto some, m_store.scan(prefix, {}, batch));
+        kv::batch gone;
+        for (const auto& entry : some)
+            if (entry.key != restoring_key && entry.key != silent_key) gone.emplace(entry.key, std::nullopt);
+        if (gone.empty()) return {};
+        CHECK_OK(m_store.commit(gone));
+    }
+}
+
+result<void> machine::begin_restore() {
+    kv::batch mark;
+    mark.emplace(restoring_key, bytes(1, std::byte{1}));
+    {
+        std::unique_lock lock(m_mutex);
+        m_certificate.reset();
+        m_restoring = true;
+        m_restored_records = 0;
+    }
+    CHECK_OK(m_store.commit(mark));
+    CHECK_OK(m_store.flush());
+    for (const auto family : {state_family, tree_family, own_family}) CHECK_OK(drop_family(family));
+    return {};
+}
+
+result<void> machine::restore_nodes(const std::vector<ledger::state_entry>& by_place) {
+    kv::batch all;
+    for (const auto& node : by_place) all.emplace(in_family(tree_family, node.key), node.value);
+    return m_store.commit(all);
+}
+
+result<void> machine::restore_records(const std::vector<ledger::state_entry>& ascending) {
+    kv::batch all;
+    try {
+        read_nodes nodes(m_store);
+        ledger::tree known(nodes);
+        for (const auto& record : ascending) {
+            const auto leaf = known.prove(crypto::sha256(record.key)).leaf;
+            if (!leaf || *leaf != std::pair(crypto::sha256(record.key), crypto::sha256(record.value)))
+                return error(errc::corrupt, "a record that the tree does not have");
+            all.emplace(in_family(state_family, record.key), record.value);
+        }
+    } catch (const std::runtime_error& broken) {
+        return error(errc::io, broken.what());
+    }
+    CHECK_OK(m_store.commit(all));
+    m_restored_records += all.size();
+    return {};
+}
+
+result<void> machine::finish_restore(const std::vector<ledger::state_certificate>& lasts, std::uint64_t records) {
+    if (m_restored_records != records)
+        return error(errc::corrupt, std::to_string(m_restored_records) + " records came, the tree has " + std::to_string(records));
+    const auto& last = lasts.back();
+    position now;
+    now.network = last.body.network;
+    now.height = last.body.height;
+    now.commit_digest = now.block_digest = last.body.commit_digest;
+    now.state_root = last.body.state_root;
+    now.epoch = {last.body.next, ledger::epoch_genesis(last.body), last.body.height};
+    TRY(const auto raw, m_store.get(in_family(state_family, ledger::key::epoch())));
+    if (!raw) return error(errc::corrupt, "a state at an epoch's end without that epoch");
+    TRY(const auto turn, wire::decode<ledger::epoch_record>(*raw));
+    now.transactions = turn.transactions;
+    kv::batch all;
+    all[position_key] = wire::encode(now);
+    all[certificate_key] = wire::encode(last);
+    for (const auto& one : lasts) all[handover_key(one.body.epoch)] = wire::encode(one);
+    all[restoring_key] = std::nullopt;
+    CHECK_OK(m_store.commit(all));
+    CHECK_OK(m_store.flush());
+    std::unique_lock lock(m_mutex);
+    m_parts = std::make_unique<parts>(m_store);
+    m_parts->at = m_stored = std::move(now);
+    m_certificate = last;
+    m_restoring = false;
+    return {};
+}
+
+result<void> machine::be_silent_before(std::uint64_t epoch) {
+    kv::batch all;
+    all.emplace(silent_key, wire::encode(epoch));
+    CHECK_OK(m_store.commit(all));
+    CHECK_OK(m_store.flush());
+    m_silent_before = epoch;
+    return {};
+}
 
 std::optional<ledger::state_certificate> machine::certificate() const {
     std::shared_lock lock(m_mutex);

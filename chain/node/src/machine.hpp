@@ -12,6 +12,7 @@
 #include <chain/node/ordering.hpp>
 #include <core/kv/store.hpp>
 
+#include <atomic>
 #include <shared_mutex>
 
 namespace cess::chain {
@@ -64,6 +65,18 @@ public:
     result<void> spill();
     result<void> flush();
 
+    // The state of others instead of blocks (restore.hpp): begin, then nodes and records in pieces, finish. What is broken off in between
+    // leaves restoring(), also after a crash, and is begun anew.
+    [[nodiscard]] bool restoring() const noexcept { return m_restoring; }
+    result<void> begin_restore();
+    result<void> restore_nodes(const std::vector<ledger::state_entry>& by_place);
+    result<void> restore_records(const std::vector<ledger::state_entry>& ascending);  // errc::corrupt for what the nodes do not have
+    // `lasts`: the last certificates of all epochs up to the one at whose end that state stands, of so many records.
+    result<void> finish_restore(const std::vector<ledger::state_certificate>& lasts, std::uint64_t records);
+    // The first epoch in which this node may make blocks: it may have made some before of which it does not know.
+    [[nodiscard]] std::uint64_t silent_before() const noexcept { return m_silent_before; }
+    result<void> be_silent_before(std::uint64_t epoch);  // durable
+
     [[nodiscard]] std::optional<ledger::state_certificate> certificate() const;
     [[nodiscard]] bool certified_here() const;  // the certificate is of where the store stands
     [[nodiscard]] std::uint64_t transactions() const;
@@ -89,6 +102,7 @@ private:
     ledger::state& stored_state() const;
     [[nodiscard]] ledger::certificate_body body_of(const position& at) const;
     void apply_transactions(const committed_block& block, ledger::state& to, std::vector<applied_transaction>& outcomes) const;
+    result<void> drop_family(char family);
     void end_layer();
     result<void> store_layers(block_height upto, std::optional<ledger::state_certificate> certificate);
 
@@ -98,6 +112,9 @@ private:
     position m_stored;
     std::optional<ledger::state_certificate> m_certificate;
     bool m_broken = false;
+    std::atomic<bool> m_restoring = false;
+    std::uint64_t m_restored_records = 0;
+    std::atomic<std::uint64_t> m_silent_before = 0;
 };
 
 }  // namespace cess::chain

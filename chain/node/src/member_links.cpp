@@ -102,6 +102,7 @@ net::awaitable<void> member_links::fetch(consensus::request what) {
     fetch_request head{m_network, m_epoch, what.blocks, what.from};
     auto asking = call(what.peer, method::fetch, wire::encode(head), bytes(), net::lane::bulk);
     auto got = co_await std::move(asking);
+    if (!got && got.error().code == errc::not_found) m_tell.gone(what.peer);
     if (!got) co_return;
     auto blocks = decode_blocks(got->body);
     if (!blocks) co_return;

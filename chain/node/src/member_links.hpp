@@ -27,7 +27,8 @@ public:
     using receiver = std::function<net::awaitable<void>(consensus::request asked, std::vector<consensus::block_ptr> blocks)>;
     struct owner {
         receiver receive;
-        std::function<void(consensus::author_index at)> ended;  // the epoch, for that member
+        std::function<void(consensus::author_index at)> ended;  // the epoch, for that member,
+        std::function<void(consensus::author_index at)> gone;   // who keeps its log no more
     };
 
     // `members` in the order of the committee.

@@ -1,11 +1,12 @@
 #include "certifier.hpp"
 #include "committee_member.hpp"
-#include "epoch_logs.hpp"
+#include "epoch_archive.hpp"
 #include "exception_words.hpp"
 #include "machine.hpp"
 #include "members.hpp"
 #include "patient_offload.hpp"
 #include "queries.hpp"
+#include "restore.hpp"
 #include "single_validator.hpp"
 #include "waiting_room.hpp"
 
@@ -16,6 +17,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <limits>
 
 namespace cess::chain {
 namespace {
@@ -24,6 +26,19 @@ constexpr std::uint64_t certify_blocks = 256, certify_bytes = 8 * MiB;  // while
 constexpr std::size_t signed_at_once_max = 32;     // states, the newest; who catches up leaves the older ones to others
 
 std::uint64_t microseconds(net::duration d) { return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(d).count()); }
+
+constexpr auto unknown_silence = std::numeric_limits<std::uint64_t>::max();
+
+// While the state is fetched from others.
+class no_ordering final : public ordering {
+public:
+    result<void> submit(ledger::signed_transaction, std::uint64_t) override { return error(errc::unavailable, "this validator fetches the state from the others; ask another"); }
+    net::awaitable<result<ordered>> next() override { co_return error(errc::canceled); }
+    void contribute(block_height, signature) override {}
+    result<bytes> encoded_block(block_height height, const block_place&) override { return error(errc::not_found, "block " + std::to_string(height.value)); }
+    [[nodiscard]] std::size_t waiting() const override { return 0; }
+    void stop() override {}
+};
 
 class validator_node final : public validator {
 public:
@@ -59,6 +74,12 @@ private:
     result<std::shared_ptr<ordering>> open_ordering(const replay& visit);
     net::awaitable<void> run();
     net::awaitable<result<void>> change_epoch();
+    net::awaitable<result<void>> restore();
+    net::awaitable<void> learn_silence();
+    [[nodiscard]] restore_sources others() const;
+    result<void> keep_epochs();
+    void note_reached();
+    net::reply reached(const net::request& what) const;
     [[nodiscard]] std::shared_ptr<ordering> orders() const {
         std::lock_guard lock(m_mutex);
         return m_ordering;
@@ -95,12 +116,13 @@ private:
     const std::uint16_t m_author;
     const network_id m_network;
     std::unique_ptr<machine> m_machine;
-    epoch_logs m_logs;
+    epoch_archive m_logs;
     std::shared_ptr<ordering> m_ordering;  // of this epoch; m_mutex for who reads it beside run()
     waiting_room m_waiting;
     // Of the work under way:
     std::optional<certifier> m_certifier;  // of this epoch
     std::uint64_t m_epoch = 0;
+    std::atomic<std::uint64_t> m_reached{0};  // the epoch that comes after what is applied
     struct applied_here {
         block_height height;
         hash256 digest;
@@ -128,6 +150,12 @@ private:
 
 // Of the epoch in which the state stands.
 result<void> validator_node::recover() {
+    if (m_machine->restoring()) {
+        std::lock_guard lock(m_mutex);
+        m_ordering = std::make_shared<no_ordering>();
+        return {};
+    }
+    CHECK_OK(keep_epochs());
     const auto& epoch = m_machine->applied().epoch;
     m_epoch = epoch.members.epoch;
     m_certifier.emplace(epoch.members);
@@ -158,13 +186,44 @@ result<void> validator_node::recover() {
     }
     m_height_gauge.set(static_cast<std::int64_t>(certificate().body.height.value));
     m_epoch_gauge.set(static_cast<std::int64_t>(m_epoch));
+    note_reached();
     return {};
+}
+
+// With the state that an epoch begins with; and without what is too old. A member of the first epoch has a folder for its log from the beginning:
+// where that is missing, so is all that it ever said.
+result<void> validator_node::keep_epochs() {
+    if (!m_on.committee) return {};
+    const auto& at = m_machine->applied();
+    const auto epoch = at.epoch.members.epoch;
+    if (at.height.value == 0 && m_machine->silent_before() == 0 && !m_logs.exists(0)) {
+        log::warn("chain", "this member of the committee has lost its disk: it makes no blocks before the next epoch");
+        CHECK_OK(m_machine->be_silent_before(unknown_silence));
+    }
+    if (epoch == 0) return {};
+    if (at.height == at.epoch.before) CHECK_OK(m_logs.keep_state(epoch));
+    return m_logs.drop_before(epoch - std::min(epoch, m_on.limits.closed_epochs));
+}
+
+void validator_node::note_reached() {
+    const auto& at = m_machine->applied();
+    m_reached = at.next ? at.next->epoch : at.epoch.members.epoch;
+}
+
+net::reply validator_node::reached(const net::request& what) const {
+    const auto asked = wire::decode<reached_request>(what.head);
+    if (!asked) return net::reply::of(asked.error());
+    if (asked->network != m_network) return net::reply::of(error(errc::permission, "asked for another network"));
+    if (m_machine->restoring() || m_machine->silent_before() == unknown_silence) return net::reply::of(error(errc::unavailable, "this node does not know where it was"));
+    net::reply out;
+    out.head = wire::encode(m_reached.load());
+    return out;
 }
 
 result<std::shared_ptr<ordering>> validator_node::open_ordering(const replay& visit) {
     const auto at = m_machine->applied();
     if (m_on.committee) {
-        TRY(auto member, committee_member::open(m_on, m_author, at, m_logs, visit));
+        TRY(auto member, committee_member::open(m_on, m_author, *m_machine, m_logs, visit));
         return std::shared_ptr<ordering>(std::move(member));
     }
     TRY(auto single, single_validator::open(m_on, m_author, {at.height, at.round, at.block_digest}, visit));
@@ -175,13 +234,58 @@ void validator_node::start() {
     m_ordering->start();
     if (m_machine->certified_here()) m_ordering->certified(height());
     m_tasks.spawn(run());
+    if (m_machine->silent_before() == unknown_silence) m_tasks.spawn(learn_silence());
+}
+
+restore_sources validator_node::others() const {
+    restore_sources out{m_on.world, m_on.committee->through, {}, m_on.workers};
+    const auto self = crypto::id_of<node_id>(m_on.identity.pub());
+    for (const auto& member : m_on.committee->members)
+        if (member.id != self) out.members.push_back(member);
+    return out;
+}
+
+net::awaitable<void> validator_node::learn_silence() {
+    const auto from = others();
+    auto asking = first_epoch_without_past(from, ledger::trust(m_network, m_on.origin.first));
+    const auto epoch = co_await std::move(asking);
+    if (!epoch) co_return;
+    log::info("chain", "this member has lost its disk: it makes blocks again from epoch {} on", *epoch);
+    const auto work = [this, first = *epoch] { return m_machine->be_silent_before(first); };
+    auto job = patient_offload(m_on.world, m_on.workers, work);
+    auto done = co_await std::move(job);
+    if (!done) fail(std::move(done).error());
+}
+
+// The ordering has been stopped, or there is none yet.
+net::awaitable<result<void>> validator_node::restore() {
+    const auto from = others();
+    auto fetching = restore_state(from, *m_machine, m_on.origin.first);
+    co_return co_await std::move(fetching);
 }
 
 net::awaitable<void> validator_node::run() {
     for (;;) {
+        if (m_machine->restoring()) {
+            auto restoring = restore();
+            auto restored = co_await std::move(restoring);
+            if (!restored) co_return fail(std::move(restored).error());
+            auto changing = change_epoch();
+            auto changed = co_await std::move(changing);
+            if (!changed) co_return fail(std::move(changed).error());
+        }
         auto waiting = m_ordering->next();
         auto next = co_await std::move(waiting);
         if (!next) co_return fail(std::move(next).error());
+        if (next->behind) {
+            m_ordering->stop();
+            co_await m_ordering->join();
+            const auto give_up = [this] { return m_machine->begin_restore(); };
+            auto job = patient_offload(m_on.world, m_on.workers, give_up);
+            auto begun = co_await std::move(job);
+            if (!begun) co_return fail(std::move(begun).error());
+            continue;
+        }
         auto batch = std::make_shared<ordered>(std::move(*next));
         const auto work = [this, batch] { return commit(*batch); };
         auto job = patient_offload(m_on.world, m_on.workers, work);
@@ -238,6 +342,7 @@ result<validator_node::outcomes> validator_node::commit(const ordered& next) {
     for (const auto& given : next.signatures) m_certifier->add(given);
     CHECK_OK(certify());
     if (next.last) CHECK_OK(take_last(*next.last));
+    note_reached();
     CHECK_OK(bound_replay(next.blocks.size(), size));
     return take_final();
 }
@@ -461,6 +566,8 @@ net::awaitable<net::reply> validator_node::serve(node_id from, net::request what
         answer = co_await std::move(work);
     } else if (what.method == method::status) {
         answer = status(what);
+    } else if (what.method == method::reached) {
+        answer = reached(what);
     } else if (is_of_members(what.method)) {
         const auto now = orders();
         auto work = now->serve(from, std::move(what));

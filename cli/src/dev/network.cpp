@@ -216,7 +216,10 @@ result<void> network::make_committee() {
     if (members > 1) {
         const auto dealt = consensus::deal_coin(random, members, origin.first.faulty_max() + 1);
         origin.coin = dealt.verification;
-        for (std::uint64_t i = 0; i < members; ++i) CHECK_OK(keys::write(disk, folder(i) + "/coin.key", keys::coin_kind, dealt.secrets[i]));
+        for (std::uint64_t i = 0; i < members; ++i) {
+            CHECK_OK(keys::write(disk, folder(i) + "/coin.key", keys::coin_kind, dealt.secrets[i]));
+            CHECK_OK(disk.make_directories(folder(i) + "/data/log/epoch-0"));  // without it a member believes that its disk was lost
+        }
     }
     m_genesis = to_hex(wire::encode(origin));
     for (std::uint64_t i = 0; i < members; ++i) CHECK_OK(write_node("consensus-" + std::to_string(i + 1), "consensus", addresses[i]));

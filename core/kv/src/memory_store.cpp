@@ -9,6 +9,7 @@ struct memory_store::contents {
     std::mutex mutex;
     std::map<bytes, bytes> now;
     std::map<bytes, bytes> flushed;
+    std::map<std::string, std::map<bytes, bytes>> copies;
 };
 
 memory_store::memory_store() : m_contents(std::make_unique<contents>()) {}
@@ -44,6 +45,27 @@ result<void> memory_store::commit(const batch& changes) {
 result<void> memory_store::flush() {
     std::lock_guard lock(m_contents->mutex);
     m_contents->flushed = m_contents->now;
+    return {};
+}
+
+result<void> memory_store::keep_copy(const std::string& name) {
+    std::lock_guard lock(m_contents->mutex);
+    m_contents->copies.emplace(name, m_contents->now);
+    return {};
+}
+
+result<std::unique_ptr<store>> memory_store::open_copy(const std::string& name) {
+    std::lock_guard lock(m_contents->mutex);
+    const auto found = m_contents->copies.find(name);
+    if (found == m_contents->copies.end()) return error(errc::not_found, "copy " + name + " of the state");
+    auto out = std::make_unique<memory_store>();
+    out->m_contents->now = out->m_contents->flushed = found->second;
+    return std::unique_ptr<store>(std::move(out));
+}
+
+result<void> memory_store::drop_copies(const std::string& but) {
+    std::lock_guard lock(m_contents->mutex);
+    std::erase_if(m_contents->copies, [&](const auto& copy) { return copy.first != but; });
     return {};
 }
 

@@ -23,6 +23,8 @@ config::schema describe(process_config& p, node_config& n) {
     s.time("free_horizon", n.free_horizon, "storage: time between an order to free a fragment and its deletion");
     s.time("scrub_period", n.scrub_period, "storage: in it everything is read and checked once; \"0s\": never");
     s.size("scrub_bandwidth", n.scrub_bandwidth, 64 * KiB, 1 * TiB, "storage: bytes a second that checking reads at most; a store with more than period times bandwidth takes longer");
+    s.number("epoch_rounds", n.epoch_rounds, 100, 1'000'000'000, "consensus, in a committee: after so many rounds this member wishes for a new epoch, with a log of its own");
+    s.number("closed_epochs", n.closed_epochs, 1, 1'000'000'000, "consensus, in a committee: logs of so many epochs that have ended are kept");
     s.texts("nodes", p.nodes, "files like this one, whose nodes this process hosts; then nothing above is set here");
     s.text("metrics", p.metrics, "host:port of the Prometheus endpoint; empty: none");
     s.number("network_threads", p.network_threads, 1, 64, "threads for connections, shared by all nodes of the process");

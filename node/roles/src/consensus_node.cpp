@@ -34,6 +34,8 @@ public:
         // A block's log write waits for the disk like a journal's, and must not queue behind bulk fragments.
         chain::validator_dependencies needs{m_on.world, disk,     log_directory,       *m_state, m_base->key,
                                             m_origin,   m_on.journal_workers, m_base->count, chain::validator_limits()};
+        needs.limits.epoch_rounds = how.epoch_rounds;
+        needs.limits.closed_epochs = how.closed_epochs;
         if (m_origin.first.members.size() > 1) CHECK_OK(join_committee(how, needs));
         TRY(m_validator, chain::make_validator(std::move(needs)));
         net::tls_server::options serve;

@@ -58,6 +58,8 @@ public:
 
     // Own blocks wish for the epoch's end from now on.
     void wish_close() noexcept { m_wishes_close = true; }
+    // No own blocks any more.
+    void be_silent() noexcept { m_silent = true; }
     // The epoch has ended: own blocks are for the others alone, so that these get as far.
     void close() noexcept { m_closed = true; }
     // Payload that was submitted and is not in the sequence, each item once. For the next epoch.
@@ -119,6 +121,7 @@ private:
     std::map<block_height, round_number> m_signed;
     bool m_wishes_close = false;
     bool m_closed = false;
+    bool m_silent = false;
 };
 
 }  // namespace cess::consensus

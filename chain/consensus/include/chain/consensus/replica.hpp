@@ -71,6 +71,8 @@ public:
     result<void> submit(bytes item, std::optional<std::uint64_t> weight = {}) { return m_proposer.submit(std::move(item), weight); }
     [[nodiscard]] proposer::backlog unproposed() const noexcept { return m_proposer.waiting(); }
     void contribute(block_height height, const signature& over_certificate) { m_proposer.contribute(height, over_certificate); }
+    // It only follows: it may have said something in this epoch that it has forgotten.
+    void be_silent() noexcept { m_proposer.be_silent(); }
     // This member wishes the epoch to end, in own blocks from now on. It has once a commit `closes`: nothing is sequenced after that,
     // and own blocks, without payload, are for the others alone.
     void wish_close() noexcept { m_proposer.wish_close(); }

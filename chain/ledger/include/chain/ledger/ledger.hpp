@@ -25,8 +25,8 @@ enum class signature_is { unknown, verified };
 // number) again answers the recorded outcome, without its words.
 outcome apply(state& on, const signed_transaction& what, const context& at, signature_is sig = signature_is::unknown);
 
-// The epoch of `now` ends with the block at this height: who orders from then on. Today the same members.
-committee end_epoch(state& on, const committee& now, block_height at);
+// The epoch of `now` ends with the block at this height, after so many transactions: who orders from then on. Today the same members.
+committee end_epoch(state& on, const committee& now, block_height at, std::uint64_t transactions);
 
 // How much state a transaction may change, in bytes, roughly: what a block's size is counted by, so that short
 // transactions with large effects (reap, deaths) do not make long blocks.

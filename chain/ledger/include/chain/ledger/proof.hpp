@@ -38,8 +38,9 @@ struct genesis {
 struct epoch_record {
     static constexpr std::uint8_t wire_version = 1;
     committee now;
-    block_height since;  // the block that ended the epoch before
-    template <class S, class C> static void describe(S& s, C& c) { c(s.now, s.since); }
+    block_height since;              // the block that ended the epoch before
+    std::uint64_t transactions = 0;  // applied up to there
+    template <class S, class C> static void describe(S& s, C& c) { c(s.now, s.since, s.transactions); }
 };
 
 struct certificate_body {

@@ -17,8 +17,6 @@
 
 #include <map>
 
-#include <map>
-
 namespace cess::ledger {
 
 // Where nodes are kept. `place` is at most 33 bytes; values are at most some 1,100.
@@ -55,6 +53,21 @@ public:
 private:
     node_store& m_store;
 };
+
+// ---- copying a tree from somebody who is not trusted: node by node from the root, each checked against what names it ----
+
+struct tree_place {
+    bytes where;   // as in node_store
+    hash256 hash;  // what stands there
+};
+[[nodiscard]] tree_place root_of(const hash256& root);
+// What a checked node names.
+struct tree_children {
+    std::vector<tree_place> inner;
+    std::uint64_t leaves = 0;
+};
+// errc::corrupt unless `node` is what stands there. REQUIRES: at.hash is not zero; a tree without leaves has no nodes
+[[nodiscard]] result<tree_children> check_node(const tree_place& at, byte_view node);
 
 // Where a path of hashes leads: the hash of the value if the proof shows the key under this root, none if it shows its
 // absence; errc::corrupt if it shows nothing.

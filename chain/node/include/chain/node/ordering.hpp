@@ -38,6 +38,7 @@ struct member_signature {
 struct ordered {
     std::vector<committed_block> blocks;
     std::vector<member_signature> signatures;
+    bool behind = false;  // the others have dropped what would lead on from here: the state is to be had from them
     std::optional<ledger::state_certificate> last;  // of the epoch, from another member; not checked
 };
 

@@ -31,6 +31,8 @@ struct validator_limits {
     std::uint64_t checkpoint_rounds = 1024;             // of a committee, between its checkpoints: bounds a restart as well
     // Of a committee's epoch, which a member wishes to end at the first of them: bounds its log.
     std::uint64_t epoch_rounds = 65'536;
+    std::uint64_t closed_epochs = 1;                    // whose logs are kept, for members who are late
+    std::uint64_t epoch_rounds_min = 1'024;             // earlier than that nobody is done the favour
     std::uint64_t epoch_bytes = 1 * GiB;                // of blocks with payload
     std::uint64_t untaken_bytes_max = 32 * MiB;         // of a committee's blocks: before the log, and sequenced but not applied, each
     net::duration answer_within = std::chrono::seconds(30);  // of a submitted transaction
@@ -48,7 +50,7 @@ struct committee_dependencies {
 struct validator_dependencies {
     net::env& world;
     os::file_system& disk;
-    std::string log_directory;
+    std::string log_directory;            // of a committee's member: without `epoch-0` in it, it takes itself for one that has lost its disk
     kv::store& state;
     const crypto::signing_key& identity;  // a member of the genesis committee
     ledger::genesis origin;

@@ -28,6 +28,14 @@ public:
     virtual result<std::vector<entry>> scan(const bytes& prefix, const bytes& after, std::size_t limit) = 0;
     virtual result<void> commit(const batch& changes) = 0;
     virtual result<void> flush() = 0;
+
+    // A copy of all that is in it now, durable, under a name; it shares files, so that it costs little until these are rewritten. Does
+    // nothing if that name is there.
+    virtual result<void> keep_copy(const std::string& name) = 0;
+    // For reading. errc::not_found
+    virtual result<std::unique_ptr<store>> open_copy(const std::string& name) = 0;
+    // All copies but that one go; those that are open stay as long.
+    virtual result<void> drop_copies(const std::string& but) = 0;
 };
 
 // crash() is for tests: it leaves what the last flush() had.
@@ -39,6 +47,9 @@ public:
     result<std::vector<entry>> scan(const bytes& prefix, const bytes& after, std::size_t limit) override;
     result<void> commit(const batch& changes) override;
     result<void> flush() override;
+    result<void> keep_copy(const std::string& name) override;
+    result<std::unique_ptr<store>> open_copy(const std::string& name) override;
+    result<void> drop_copies(const std::string& but) override;
     void crash();  // back to the last flush
 
 private:
@@ -50,7 +61,7 @@ struct rocks_options {
     std::uint64_t cache = 32 * MiB;
     std::uint64_t memtable = 16 * MiB;
 };
-// errc::busy when another process has it open, errc::corrupt when it does not open.
+// Copies lie beside it, in `<directory>-copies`. errc::busy when another process has it open, errc::corrupt when it does not open.
 [[nodiscard]] result<std::unique_ptr<store>> open_rocks_store(const std::string& directory, rocks_options how);
 
 }  // namespace cess::kv

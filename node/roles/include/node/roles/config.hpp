@@ -26,6 +26,8 @@ struct node_config {
     std::chrono::nanoseconds free_horizon = std::chrono::minutes(10);
     std::chrono::nanoseconds scrub_period = std::chrono::hours(7 * 24);
     std::uint64_t scrub_bandwidth = 16 * MiB;  // bytes a second
+    std::uint64_t epoch_rounds = 65'536;  // consensus, in a committee
+    std::uint64_t closed_epochs = 1;
 };
 
 struct process_config {
