@@ -78,7 +78,7 @@ public:
 private:
     bool start(member& m, const std::string& directory, std::size_t i) {
         auto& disk = os::posix_file_system();
-        if (!disk.make_directories(directory)) return false;
+        if (!disk.make_directories(directory + "/log/epoch-0")) return false;
         auto state = kv::open_rocks_store(directory + "/state", {});
         if (!state) return false;
         m.state = std::move(*state);

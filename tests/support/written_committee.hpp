@@ -54,7 +54,7 @@ struct written_committee {
         for (const auto& v : validators) all += (all.empty() ? "\"" : ", \"") + v + "\"";
         for (unsigned i = 0; i < 4; ++i)
             std::ofstream(conf(i)) << "role = \"consensus\"\ndirectory = \"" << i << "\"\nlisten = \"" << addresses[i] << "\"\ngenesis = \""
-                                   << to_hex(wire::encode(origin)) << "\"\nvalidators = [" << all << "]\n";
+                                   << to_hex(wire::encode(origin)) << "\"\nvalidators = [" << all << "]\nepoch_rounds = 150\n";
     }
     [[nodiscard]] std::string conf(unsigned i) const { return dir.path + "/" + std::to_string(i) + ".toml"; }
 };

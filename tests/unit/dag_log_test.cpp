@@ -62,7 +62,7 @@ struct member {
     // Opens and compares. Answers what is wrong, if anything is.
     std::string open() {
         phase = "open";
-        const round_number from = std::max<round_number>(1, needed);
+        const round_number from = 1;
         std::vector<block_ptr> seen;
         auto opened = dag_log::open(disk, home, index, how, from, [&](const block_ptr& b) -> result<void> {
             seen.push_back(b);
@@ -88,13 +88,12 @@ struct member {
             if (seen[i]->ref != wanted[i]->ref) return "visited out of order";
         return reads();
     }
-    // Everything of rounds that were not collected reads back; the rest does, or has gone.
     std::string reads() {
         for (std::size_t i = 0; i < synced; ++i) {
             const auto got = log->read(appended[i]->ref);
             if (!got) return "read: " + got.error().message();
-            if (!*got && appended[i]->ref.round >= needed) return "not there: block " + std::to_string(i);
-            if (*got && **got != wire::encode(appended[i]->what)) return "other bytes";
+            if (!*got) return "not there: block " + std::to_string(i);
+            if (**got != wire::encode(appended[i]->what)) return "other bytes";
         }
         for (std::size_t i = synced; i < appended.size(); ++i)
             if (const auto got = log->read(appended[i]->ref); !got || *got) return "given out before it was synced";
@@ -102,10 +101,9 @@ struct member {
     }
     std::string in_order() {
         std::vector<consensus::block_ref> wanted;
-        for (std::size_t i = 0; i < synced; ++i)
-            if (appended[i]->ref.round >= needed) wanted.push_back(appended[i]->ref);
+        for (std::size_t i = 0; i < synced; ++i) wanted.push_back(appended[i]->ref);
         std::sort(wanted.begin(), wanted.end());
-        const auto got = log->read_from(needed, 1 * GiB);
+        const auto got = log->read_from(0, 1 * GiB);
         if (!got) return "read_from: " + got.error().message();
         if (got->size() < wanted.size()) return "read_from: too few";
         for (std::size_t i = 0; i < wanted.size(); ++i)
@@ -132,17 +130,11 @@ struct member {
         synced = appended.size();
         return {};
     }
-    result<void> collect(round_number below) {
-        phase = "collect";
-        needed = std::max(needed, below);
-        return log->collect(below);
-    }
     // Some work, until its end or the first error.
     result<void> work() {
         for (int step = 0; step < 12; ++step) {
             CHECK_OK(append(1 + random.below(4)));
             if (random.below(3) != 0) CHECK_OK(sync());
-            if (random.below(6) == 0 && round > 6) CHECK_OK(collect(round - 4));
         }
         return {};
     }
@@ -175,7 +167,6 @@ struct member {
     std::vector<block_ptr> appended;
     std::size_t synced = 0;
     round_number round = 1;
-    round_number needed = 0;  // rounds that nobody collected
     std::optional<std::size_t> size;  // of payloads
     std::string phase;
 };
@@ -434,39 +425,6 @@ TEST_CASE("an index that is behind or absent is brought up from the log; one tha
     REQUIRE(on.open() == "");
 }
 
-TEST_CASE("collecting drops whole old files; their names stay, and need the index from then on") {
-    member on(13);
-    REQUIRE(on.open() == "");
-    grow(on, 20);
-    const auto before = on.paths();
-    REQUIRE(on.collect(12).has_value());
-    const auto after = on.paths();
-    CHECK(after.size() < before.size());
-    CHECK(after.size() > 2);
-    for (const auto& b : on.appended) {
-        CHECK(on.log->holds(b->ref));
-        if (b->ref.round >= 12) CHECK(on.log->read(b->ref)->has_value());
-    }
-    CHECK_FALSE(on.log->read(on.appended.front()->ref)->has_value());
-    const auto first = consensus::named(*wire::decode<consensus::block>(on.log->read_from(1, 0)->front()))->ref.round;
-    CHECK(first <= 12);
-    for (const auto& b : on.appended)  // nothing of a round of which something has gone
-        if (b->ref.round >= first) CHECK(on.log->read(b->ref)->has_value());
-    on.end(true);
-    REQUIRE(on.open() == "");
-    CHECK(on.appended.size() == 60);
-    CHECK(on.paths() == after);
-    on.log.reset();
-
-    const auto too_early = dag_log::open(on.disk, home, on.index, on.how, 2, [](const block_ptr&) { return result<void>(); });
-    REQUIRE_FALSE(too_early.has_value());
-    CHECK(too_early.error().code == errc::corrupt);
-    on.index.wipe();
-    const auto nameless = dag_log::open(on.disk, home, on.index, on.how, 1, [](const block_ptr&) { return result<void>(); });
-    REQUIRE_FALSE(nameless.has_value());
-    CHECK(nameless.error().code == errc::corrupt);
-}
-
 TEST_CASE("only the files that the state needs are read again") {
     member on(14);
     REQUIRE(on.open() == "");
@@ -531,7 +489,7 @@ TEST_CASE("a store that fails makes the log hold nothing and take nothing, with 
     CHECK(refused.error().what.find("a bad sector") != std::string::npos);
 }
 
-TEST_CASE("readers see whole blocks while others are appended, synced and collected") {
+TEST_CASE("readers see whole blocks while others are appended and synced") {
     member on(16);
     REQUIRE(on.open() == "");
     std::mutex mutex;
@@ -549,7 +507,7 @@ TEST_CASE("readers see whole blocks while others are appended, synced and collec
             }
             if (!on.log->holds(b->ref)) ++wrong;
             const auto got = on.log->read(b->ref);
-            if (!got || (*got && **got != wire::encode(b->what))) ++wrong;
+            if (!got || !*got || **got != wire::encode(b->what)) ++wrong;
             const auto some = on.log->read_from(b->ref.round, 4000);
             if (!some) ++wrong;
             else
@@ -561,7 +519,6 @@ TEST_CASE("readers see whole blocks while others are appended, synced and collec
     std::thread first(reader, 1), second(reader, 2);
     for (int i = 0; i < 300 || (read < 300 && i < 100'000); ++i) {
         if (!on.append(2) || !on.sync()) ++wrong;
-        if (i % 16 == 0 && on.round > 20 && !on.collect(on.round - 20)) ++wrong;
         std::lock_guard lock(mutex);
         durable = on.appended;
     }

@@ -115,7 +115,8 @@ result<std::unique_ptr<committee_member>> committee_member::open(const validator
     const auto each = [&](const consensus::block_ptr& block) { return made->replayed(block, visit); };
     const auto first = from ? from->core.replay_from(consensus::rules::of(at.epoch.members.members.size())) : 0;
     TRY(made->m_archive.log, logs.open(epoch, first, each));
-    if (!made->m_replica.resumed()) return error(errc::corrupt, "DAG log of epoch " + std::to_string(epoch) + " in " + on.log_directory + " lacks blocks that the checkpoint names; restore files and state store together");
+    if (!made->m_replica.resumed())
+        return error(errc::corrupt, "DAG log of epoch " + std::to_string(epoch) + " in " + on.log_directory + " lacks blocks that the checkpoint names; restore files and state store together");
     return made;
 }
 

@@ -108,16 +108,10 @@ result<std::unique_ptr<dag_log>> dag_log::open(os::file_system& disk, std::strin
 
 result<void> dag_log::recover(round_number from, const visitor& visit) {
     CHECK_OK(load_index());
-    if (m_reach.gone_rounds > 0 && from <= m_reach.gone_rounds)
-        return error(errc::corrupt, "blocks of rounds up to " + std::to_string(m_reach.gone_rounds) + " were dropped, the state needs them from " + std::to_string(from) +
-                                        " on; restore a newer state");
     CHECK_OK(m_records.list_files());
-    CHECK_OK(m_records.drop_before(m_reach.first_file));  // a crash may have left some
     const auto files = m_records.files();
     const auto first = files.empty() ? 1 : files.front();
-    if (first != m_reach.first_file)
-        return error(errc::corrupt, "begins at block " + std::to_string(first) + ", its index at " + std::to_string(m_reach.first_file) +
-                                        "; restore files and state store together");
+    if (first != 1) return error(errc::corrupt, "begins at block " + std::to_string(first) + "; restore the files before it");
     for (const auto& [file, highest] : m_rounds)
         if (!std::binary_search(files.begin(), files.end(), file))
             return error(errc::corrupt, "the file that begins with block " + std::to_string(file) + " is missing; restore it");
@@ -179,33 +173,6 @@ result<void> dag_log::sync() {
     return {};
 }
 
-result<void> dag_log::collect(round_number below) {
-    CHECK_OK(usable());
-    const auto files = m_records.files();
-    auto reached = m_reach;
-    kv::batch changes;
-    for (std::size_t i = 0; i + 1 < files.size(); ++i) {
-        const auto highest = m_rounds.find(files[i]);
-        const bool indexed = files[i + 1] <= reached.indexed + 1;
-        if (!indexed || highest == m_rounds.end() || highest->second >= below) break;
-        reached.gone_rounds = std::max(reached.gone_rounds, highest->second);
-        reached.first_file = files[i + 1];
-        changes[key('f', files[i])] = std::nullopt;
-    }
-    if (files.empty() || files.front() >= reached.first_file) return {};
-    changes[key('p')] = wire::encode(reached);
-    if (auto done = m_index.commit(changes); !done) return fail(std::move(done).error().with_context("DAG log's index"));
-    m_rounds.erase(m_rounds.begin(), m_rounds.lower_bound(reached.first_file));
-    {
-        std::lock_guard lock(m_mutex);
-        m_reach = reached;
-    }
-    // What the files said stands in the index alone from here on.
-    if (auto done = m_index.flush(); !done) return fail(std::move(done).error().with_context("DAG log's index"));
-    if (auto done = m_records.drop_before(reached.first_file); !done) return fail(std::move(done).error().with_context("DAG log"));
-    return {};
-}
-
 // ---- reading --------------------------------------------------------------------------------------------
 
 bool dag_log::holds(const block_ref& what) const {
@@ -226,17 +193,12 @@ result<std::optional<bytes>> dag_log::read(const block_ref& what) {
     const auto at = wire::decode<record_log::place>(*found);
     if (!at) return unreadable_index().with_context("DAG log");
     auto text = m_records.read(*at);
-    if (!text && text.error().code == errc::not_found) return out;
     if (!text) return std::move(text).error().with_context("DAG log");
     out = std::move(*text);
     return out;
 }
 
 result<std::vector<bytes>> dag_log::read_from(round_number first, std::size_t bytes_max) {
-    {
-        std::lock_guard lock(m_mutex);
-        first = std::max(first, m_reach.gone_rounds + 1);
-    }
     std::vector<bytes> out;
     std::size_t total = 0;
     const auto names = key('n');
@@ -246,7 +208,6 @@ result<std::vector<bytes>> dag_log::read_from(round_number first, std::size_t by
             const auto at = wire::decode<record_log::place>(value);
             if (!at) return unreadable_index().with_context("DAG log");
             auto text = m_records.read(*at);
-            if (!text && text.error().code == errc::not_found) continue;  // collected meanwhile
             if (!text) return std::move(text).error().with_context("DAG log");
             total += text->size();
             if (!out.empty() && total > bytes_max) return out;

@@ -3,14 +3,14 @@
 // The blocks stand in a record log (record_log.hpp) of the batched form: files <number of the first, 16 hex digits>.dag,
 // magic "CDAG", in the order in which they were accepted, so that each stands behind all it refers to. An index of their names
 // lies in the store, in a key family of its own; it is committed only behind what is durable in the log, so it never names
-// what a crash has taken, and what the store's crash takes of it is read again from the log. Old files may go; names stay for ever.
+// what a crash has taken, and what the store's crash takes of it is read again from the log.
 //
 // Keys, behind the family's prefix; numbers in keys are big-endian:
 //   n round author digest   where the block stands (record_log::place)
 //   f number                of the file that begins with it: the highest round in it
-//   p                       how far the index reaches, and what has gone
+//   p                       how far the index reaches
 //
-// append(), sync() and collect() by one thread at a time; holds(), read() and read_from() by any, beside them. Blocking.
+// append() and sync() by one thread at a time; holds(), read() and read_from() by any, beside them. Blocking.
 #pragma once
 
 #include "record_log.hpp"
@@ -40,24 +40,20 @@ public:
     result<void> append(const std::vector<consensus::block_ptr>& blocks);
     // All that was appended is durable when it returns.
     result<void> sync();
-    // Drops whole files that hold only older rounds. The bytes may be asked of others; the names stay.
-    result<void> collect(consensus::round_number below);
 
     // Whether it was ever appended, durable or not. If the store fails, no, and nothing more is taken.
     [[nodiscard]] bool holds(const consensus::block_ref& what) const override;
-    // Encoded, and only what is durable: so no own block is given out before it is. None if it is not here, or has gone.
+    // Encoded, and only what is durable: so no own block is given out before it is. None if it is not here.
     result<std::optional<bytes>> read(const consensus::block_ref& what);
-    // Those of rounds ≥ `first` of which nothing has gone, in the order of rounds: up to `bytes_max`, but at least one.
+    // Those of rounds ≥ `first`, in the order of rounds: up to `bytes_max`, but at least one.
     result<std::vector<bytes>> read_from(consensus::round_number first, std::size_t bytes_max);
 
 private:
-    // How far the index reaches, and what the log holds no more.
+    // How far the index reaches: records up to this number are in it.
     struct reach {
-        static constexpr std::uint8_t wire_version = 1;
-        std::uint64_t indexed = 0;                // records up to this number are in it
-        std::uint64_t first_file = 1;             // older files have gone,
-        consensus::round_number gone_rounds = 0;  // with blocks of rounds up to this one
-        template <class S, class C> static void describe(S& s, C& c) { c(s.indexed, s.first_file, s.gone_rounds); }
+        static constexpr std::uint8_t wire_version = 2;
+        std::uint64_t indexed = 0;
+        template <class S, class C> static void describe(S& s, C& c) { c(s.indexed); }
     };
     dag_log(os::file_system& disk, std::string directory, kv::store& index, options how);
     result<void> recover(consensus::round_number from, const visitor& visit);

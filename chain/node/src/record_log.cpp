@@ -301,20 +301,6 @@ result<void> record_log::sync() {
     return {};
 }
 
-result<void> record_log::drop_before(std::uint64_t file) {
-    bool any = false;
-    while (m_firsts.size() > 1 && m_firsts.front() < file) {
-        const auto first = m_firsts.front();
-        if (auto gone = m_disk.remove(path_of(first)); !gone && gone.error().code != errc::not_found) return gone;
-        any = true;
-        std::lock_guard lock(m_mutex);
-        m_firsts.erase(m_firsts.begin());
-        std::erase_if(m_open, [&](const file_handle& h) { return h.first == first; });
-        if (m_found.first == first) m_found = {};
-    }
-    return any ? m_disk.sync_directory(m_directory) : result<void>();
-}
-
 // ---- reading --------------------------------------------------------------------------------------------
 
 result<record_log::file_handle> record_log::handle_of(std::uint64_t first) {

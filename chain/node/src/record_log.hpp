@@ -14,7 +14,7 @@
 // record that does not check, unless that one is known to have been durable: then it is damage, as it is anywhere else, and the
 // log does not open. A file is begun only once all before it is durable.
 //
-// append(), sync() and drop_before() by one thread at a time; reading by any, beside it.
+// append() and sync() by one thread at a time; reading by any, beside it.
 #pragma once
 
 #include <core/base/ids.hpp>
@@ -57,10 +57,7 @@ public:
     // After a failed write or sync nothing more is taken: what is on disk is unknown.
     result<place> append(byte_view body);
     result<void> sync();
-    // Removes whole files from the front, while all their records have lower numbers than `file`, the first of one.
-    result<void> drop_before(std::uint64_t file);
 
-    // errc::not_found of what was dropped.
     result<bytes> read(const place& at);
     result<place> find(std::uint64_t number);  // among what is durable
     [[nodiscard]] std::uint64_t durable() const;  // up to this number all are; 0 = none ever was
