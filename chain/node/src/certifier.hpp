@@ -24,6 +24,8 @@ public:
     // A state that members sign; in the order of heights.
     void reached(ledger::certificate_body what);
     void add(const member_signature& given);
+    // This node's own, over the newest of the states: needs no check.
+    void add_own(consensus::author_index self, const signature& sig) { m_states.back().good.insert_or_assign(self, sig); }
     // The newest of the states that a quorum has signed, if it was not answered before; older ones are forgotten. errc::corrupt
     // when more than f members signed another.
     result<std::optional<ledger::state_certificate>> newest();

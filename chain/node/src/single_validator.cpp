@@ -76,19 +76,19 @@ net::awaitable<result<ordered>> single_validator::next() {
     co_return out;
 }
 
-std::vector<bytes> single_validator::take_queued() {
-    std::vector<bytes> payload;
+std::vector<ledger::signed_transaction> single_validator::take_queued() {
+    std::vector<ledger::signed_transaction> out;
     std::uint64_t weight = 0;
     std::lock_guard lock(m_mutex);
-    while (!m_queue.empty() && payload.size() < m_limits.block_transactions_max) {
+    while (!m_queue.empty() && out.size() < m_limits.block_transactions_max) {
         auto& first = m_queue.front();
-        if (!payload.empty() && weight + first.weight > m_limits.block_bytes_max) break;
+        if (!out.empty() && weight + first.weight > m_limits.block_bytes_max) break;
         weight += first.weight;
         m_queue_weight -= first.weight;
-        payload.push_back(wire::encode(first.what));
+        out.push_back(std::move(first.what));
         m_queue.pop_front();
     }
-    return payload;
+    return out;
 }
 
 result<std::shared_ptr<committed_block>> single_validator::make_block() {
@@ -99,7 +99,7 @@ result<std::shared_ptr<committed_block>> single_validator::make_block() {
     body.round = m_last.round + 1;
     body.author = m_author;
     body.parents = {{m_last.round, m_author, m_last.digest}};
-    body.payload = take_queued();
+    for (const auto& transaction : take_queued()) body.payload.push_back(wire::encode(transaction));
     body.durable_watermark = m_last.round;
     {
         std::lock_guard lock(m_mutex);

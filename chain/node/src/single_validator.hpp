@@ -39,7 +39,7 @@ private:
     single_validator(const validator_dependencies& on, std::uint16_t author, place last);
     result<committed_block> replayed(block_height height, byte_view encoded);
     result<std::shared_ptr<committed_block>> make_block();
-    std::vector<bytes> take_queued();
+    std::vector<ledger::signed_transaction> take_queued();
 
     net::env& m_world;
     net::worker_pool& m_workers;

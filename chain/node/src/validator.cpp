@@ -351,7 +351,7 @@ result<validator_node::outcomes> validator_node::commit(const ordered& next) {
 void validator_node::sign_newest() {
     const auto body = m_machine->to_certify();
     const auto sig = sign(m_on.identity, body);
-    m_certifier->add({body.height, m_author, sig});
+    m_certifier->add_own(m_author, sig);
     if (m_ordering) m_ordering->contribute(body.height, sig);
 }
 
