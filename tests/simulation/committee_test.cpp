@@ -54,11 +54,13 @@ public:
     }
     net::awaitable<result<net::reply>> call(net::peer to, net::request what, net::time_point deadline, net::lane on) override {
         if (throws) throw std::runtime_error("out of everything");
+        if (what.method == mute) what.method = 0xffff;
         if (spoils > 0 && to.id == spoils_of && what.method == 0x0282) return spoiled(below->call(std::move(to), std::move(what), deadline, on));
         return below->call(std::move(to), std::move(what), deadline, on);
     }
     std::unique_ptr<net::caller> below;
     bool throws = false;
+    net::method_id mute = 0;  // is not understood by anybody
     node_id spoils_of;
     std::size_t spoils = 0;  // so many pieces, and one
 };
@@ -532,6 +534,43 @@ TEST_CASE("a member that loses its disk in the first epoch follows in silence; o
     CHECK(on.knows(3, next));
     CHECK(on.own_blocks(3) > 0);
     CHECK(on.agree());
+}
+
+TEST_CASE("a member without its disk that reaches nobody can be stopped, while it fetches the state too") {
+    committee_run on(16);
+    on.epoch_rounds = 60;
+    on.start_all();
+    const auto next = on.run_to_epoch(0, 2, 0);
+    on.end(3, true);
+    on.wipe(3);
+    for (std::size_t i = 0; i < 3; ++i) on.end(i, false);
+    REQUIRE(on.start(3).has_value());
+    on.world.run_for(1s);
+    on.end(3, false);  // it knows nothing yet
+    on.epoch_rounds = 100'000;
+    for (std::size_t i = 0; i < 3; ++i) REQUIRE(on.start(i).has_value());
+    REQUIRE(on.start(3).has_value());
+    on.all[3]->caller->mute = 0x0282;
+    on.world.run_for(5s);
+    CHECK_FALSE(on.knows(3, 1));
+    CHECK(on.ask(*on.caller, 3, chain::method::nodes, wire::encode(chain::nodes_request()), {}) == errc::unavailable);
+    on.end(3, false);  // it is in the middle of it
+    REQUIRE(on.start(3).has_value());
+    on.all[3]->caller->mute = 0;
+    on.world.run_for(30s);
+    CHECK(on.knows(3, next));
+    CHECK(on.agree());
+}
+
+TEST_CASE("who is behind is no witness that a log has gone") {
+    committee_run on(17);
+    on.epoch_rounds = 100'000;
+    on.start_all();
+    on.submit(0, 1min);
+    on.world.run_for(1s);
+    auto head = wire::encode(std::pair(std::uint8_t{2}, std::pair(ledger::id_of(on.config.origin), std::uint64_t{7})));  // of an epoch to come
+    append(head, wire::encode(std::pair(std::vector<consensus::block_ref>(), std::optional<consensus::round_number>(1))));
+    CHECK(on.ask(*on.all[1]->caller, 0x0281, head, {}) == errc::unavailable);
 }
 
 TEST_CASE("members die with and without their power while epochs end, and nothing acknowledged is lost") {

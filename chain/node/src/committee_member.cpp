@@ -537,8 +537,7 @@ net::awaitable<net::reply> committee_member::serve_blocks(consensus::author_inde
 
 result<std::shared_ptr<dag_log>> committee_member::log_of(std::uint64_t epoch) {
     if (epoch == m_epoch) return m_archive.log;
-    std::shared_ptr<dag_log> none;
-    if (epoch > m_epoch) return none;
+    if (epoch > m_epoch) return error(errc::unavailable, "epoch " + std::to_string(epoch) + " has not begun here");
     return m_logs.closed(epoch);
 }
 

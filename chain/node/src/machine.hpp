@@ -88,6 +88,7 @@ public:
     template <class F>
     auto look(F f) const -> result<std::invoke_result_t<F, ledger::state&>> {
         std::shared_lock lock(m_mutex);
+        if (m_restoring) return error(errc::unavailable, "this node fetches the state from the others");
         try {
             return f(stored_state());
         } catch (const std::runtime_error& broken) {

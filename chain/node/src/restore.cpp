@@ -7,6 +7,7 @@
 #include <core/base/log.hpp>
 
 #include <algorithm>
+#include <set>
 
 namespace cess::chain {
 namespace {
@@ -73,11 +74,11 @@ private:
         co_return co_await std::move(job);
     }
 
-    // Who has it not, or something else under its name, is passed over; where all have been, others may have it in a moment.
+    // Who has it not, or something else under its name, is passed over. Of f+1 who say that it is gone one is honest.
     net::awaitable<result<void>> next_member(const error& why) {
+        if (why == errc::not_found) m_absent.insert(m_whom % m_from.members.size());
         ++m_whom;
-        m_absent = why == errc::not_found ? m_absent + 1 : 0;
-        if (m_absent > m_from.members.size()) co_return error(errc::not_found, "the state at the end of epoch " + std::to_string(m_last.epoch));
+        if (m_absent.size() > m_from.members.size() / 3) co_return error(errc::not_found, "the state at the end of epoch " + std::to_string(m_last.epoch));
         auto slept = co_await m_from.world.sleep_for(pause);
         co_return slept ? result<void>() : result<void>(std::move(slept).error());
     }
@@ -104,7 +105,6 @@ private:
                 CO_CHECK_OK(co_await std::move(passing));
                 continue;
             }
-            m_absent = 0;
             auto storing = on_worker([this, nodes = std::make_shared<const std::vector<ledger::state_entry>>(std::move(*taken))] { return m_to.restore_nodes(*nodes); });
             CO_CHECK_OK(co_await std::move(storing));
         }
@@ -149,7 +149,6 @@ private:
                 taken = co_await std::move(storing);
             }
             if (taken) {
-                m_absent = 0;
                 after = some->back().key;
                 continue;
             }
@@ -174,7 +173,7 @@ private:
     const std::vector<ledger::state_certificate> m_lasts;
     const ledger::certificate_body& m_last;
     std::size_t m_whom;
-    std::size_t m_absent = 0;                   // members in a row who have it not
+    std::set<std::size_t> m_absent;             // members who have it not
     std::vector<ledger::tree_place> m_places;   // to be fetched
     std::uint64_t m_leaves = 0;
 };

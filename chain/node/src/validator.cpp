@@ -46,6 +46,7 @@ public:
         : m_on(on), m_author(author), m_network(ledger::id_of(on.origin)), m_machine(std::move(state)),
           m_logs(on.disk, on.log_directory, on.state, on.limits.log_file_size),
           m_tasks(on.world.executor(), [this](std::exception_ptr thrown) { fail(error(errc::corrupt, "applying blocks failed: " + words_of(thrown) + "; restart the node")); }),
+          m_fetching(on.world.executor(), [this](std::exception_ptr thrown) { fail(error(errc::corrupt, "fetching the state failed: " + words_of(thrown) + "; restart the node")); }),
           m_blocks(on.count.make_counter("cess_chain_blocks_total", "Blocks committed")),
           m_transactions(on.count.make_counter("cess_chain_transactions_total", "Transactions applied")),
           m_refused(on.count.make_counter("cess_chain_refused_total", "Requests refused before they were ordered")),
@@ -75,6 +76,7 @@ private:
     net::awaitable<void> run();
     net::awaitable<result<void>> change_epoch();
     net::awaitable<result<void>> restore();
+    net::awaitable<void> restoring();
     net::awaitable<void> learn_silence();
     [[nodiscard]] restore_sources others() const;
     result<void> keep_epochs();
@@ -130,6 +132,9 @@ private:
     };
     std::deque<applied_here> m_applied;  // what somebody waits for, until it is certified
     net::task_group m_tasks;
+    net::task_group m_fetching;              // what asks others without end; cancelled by stop(), unlike the block under way
+    net::bounded_channel<bool> m_restored{1};
+    result<void> m_restore_outcome;          // before that is rung
     std::uint64_t m_unflushed_bytes = 0;
     std::uint64_t m_unflushed_blocks = 0;
     mutable std::mutex m_mutex;
@@ -234,7 +239,7 @@ void validator_node::start() {
     m_ordering->start();
     if (m_machine->certified_here()) m_ordering->certified(height());
     m_tasks.spawn(run());
-    if (m_machine->silent_before() == unknown_silence) m_tasks.spawn(learn_silence());
+    if (m_machine->silent_before() == unknown_silence) m_fetching.spawn(learn_silence());
 }
 
 restore_sources validator_node::others() const {
@@ -259,9 +264,18 @@ net::awaitable<void> validator_node::learn_silence() {
 
 // The ordering has been stopped, or there is none yet.
 net::awaitable<result<void>> validator_node::restore() {
+    if (!m_fetching.spawn(restoring())) co_return error(errc::canceled);
+    auto waiting = m_restored.receive();
+    auto done = co_await std::move(waiting);
+    if (!done) co_return std::move(done).error();
+    co_return m_restore_outcome;
+}
+
+net::awaitable<void> validator_node::restoring() {
     const auto from = others();
     auto fetching = restore_state(from, *m_machine, m_on.origin.first);
-    co_return co_await std::move(fetching);
+    m_restore_outcome = co_await std::move(fetching);
+    (void)m_restored.try_send(true);
 }
 
 net::awaitable<void> validator_node::run() {
@@ -419,7 +433,10 @@ net::awaitable<void> validator_node::stop() {
     }
     last->stop();
     co_await last->join();
+    co_await m_fetching.stop();
+    m_restored.close();
     co_await m_tasks.join();  // the block under way is finished
+    co_await orders()->join();  // of an epoch that began meanwhile
     fail(error(errc::canceled));
     const auto work = [this] { return m_machine->flush(); };
     auto job = patient_offload(m_on.world, m_on.workers, work);
