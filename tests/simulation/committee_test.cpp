@@ -124,7 +124,7 @@ public:
         if (epoch_rounds > 0) needs.limits.epoch_rounds = epoch_rounds;
         needs.limits.epoch_rounds_min = 40;
         needs.limits.closed_epochs = closed_epochs;
-        needs.committee.emplace(chain::committee_dependencies{*m.caller, config.validators, m.coin, consensus::pacing(), m.readers ? *m.readers : workers});
+        needs.committee.emplace(chain::committee_dependencies{*m.caller, config.validators, m.coin, pace, m.readers ? *m.readers : workers});
         TRY(m.node, chain::make_validator(std::move(needs)));
         network.add(m.id(), *m.node);
         net::local_network::fate distant;
@@ -298,6 +298,7 @@ public:
     std::size_t busy = 0;
     std::uint64_t epoch_rounds = 0;  // 0 = as ever
     std::uint64_t closed_epochs = 1;
+    consensus::pacing pace;
 };
 
 net::awaitable<void> rivalry(test::rivals& in, chain::client& by, unsigned operations, unsigned& busy) {
@@ -373,6 +374,20 @@ TEST_CASE("four members order, certify and show the same blocks; one may die, an
         }
     }
     CHECK_FALSE(on.block(0, height + 1).has_value());
+}
+
+TEST_CASE("a signature comes before the block that has it, and in the block if it does not come") {
+    std::array<net::duration, 2> took{};
+    for (const bool muted : {false, true}) {
+        committee_run on(18);
+        on.pace.round_min = 20'000;  // a disk takes no time here
+        on.start_all();
+        for (const auto& m : on.all) m->caller->mute = muted ? 0x0285 : 0;
+        const auto began = on.world.now();
+        for (std::size_t i = 0; i < 20; ++i) CHECK(on.world.run(on.client->submit(on.account, ledger::action(on.creation(i)), on.world.now() + 1min)).has_value());
+        took[muted ? 1 : 0] = on.world.now() - began;
+    }
+    CHECK(took[0] * 10 < took[1] * 9);
 }
 
 TEST_CASE("epochs end and begin under load, and clients follow, those who know the genesis alone too") {
@@ -844,7 +859,11 @@ TEST_CASE("strangers, garbage and other networks' messages move no member") {
     CHECK(ask(peer, 0x0280, head, wire::encode(std::vector<bytes>())) == errc::ok);
     CHECK(ask(peer, 0x0280, {}, {}) == errc::protocol);
     CHECK(ask(peer, 0x0280, head, bytes(100, std::byte{0xff})) == errc::protocol);
-    CHECK(ask(peer, 0x0281, bytes(100, std::byte{0xff}), {}) == errc::protocol);
+    for (const int method : {0x0281, 0x0282, 0x0284, 0x0285}) CHECK(ask(peer, static_cast<net::method_id>(method), bytes(100, std::byte{0xff}), {}) == errc::protocol);
+    auto many = head;
+    append(many, wire::encode(std::vector(65, std::pair(block_height{1}, signature()))));
+    many[0] = std::byte{1};
+    CHECK(ask(peer, 0x0285, many, {}) == errc::too_large);
     auto elsewhere = network;
     elsewhere.raw[0] ^= std::byte{1};
     CHECK(ask(peer, 0x0280, on.head_of(elsewhere), wire::encode(std::vector<bytes>())) == errc::permission);

@@ -391,6 +391,7 @@ net::awaitable<void> committee_member::wait_until(consensus::instant at) {
 
 net::awaitable<void> committee_member::take_contribution(block_height height, signature sig) {
     m_replica.contribute(height, sig);
+    m_links.broadcast(height, sig);
     if (!m_contributed || m_contributed->first < height) {
         m_contributed.emplace(height, sig);
         m_contributed_at = now();
@@ -586,6 +587,18 @@ net::awaitable<net::reply> committee_member::serve_state(net::request what) {
     co_return out;
 }
 
+net::reply committee_member::serve_signatures(consensus::author_index from, const net::request& what) {
+    const auto decoded = wire::decode<signatures_message>(what.head);
+    if (!decoded) return net::reply::of(decoded.error());
+    if (decoded->network != m_network || decoded->epoch != m_epoch) return net::reply::of(error(errc::permission, "signatures of another network or epoch"));
+    if (decoded->own.size() > message_signatures_max) return net::reply::of(error(errc::too_large, "too many signatures at once"));
+    if (full()) return net::reply::of(error(errc::exhausted, "this member has too much to apply"));
+    ordered out;
+    for (const auto& [height, sig] : decoded->own) out.signatures.push_back({height, from, sig});
+    if (!out.signatures.empty()) hand_over(std::move(out));
+    return {};
+}
+
 net::reply committee_member::serve_silent(const net::request& what) {
     const auto decoded = wire::decode<silent_request>(what.head);
     if (!decoded) return net::reply::of(decoded.error());
@@ -606,6 +619,7 @@ net::awaitable<net::reply> committee_member::serve(node_id from, net::request wh
         co_return co_await std::move(work);
     }
     if (what.method == method::silent) co_return serve_silent(what);
+    if (what.method == method::signatures) co_return serve_signatures(member->second, what);
     if (what.method == method::state) {
         auto work = serve_state(std::move(what));
         co_return co_await std::move(work);

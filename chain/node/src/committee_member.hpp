@@ -113,6 +113,7 @@ private:
     net::awaitable<net::reply> serve_fetch(net::request what);
     net::awaitable<net::reply> serve_state(net::request what);
     net::reply serve_silent(const net::request& what);
+    net::reply serve_signatures(consensus::author_index from, const net::request& what);
     result<std::shared_ptr<dag_log>> log_of(std::uint64_t epoch);
     result<std::vector<bytes>> read_asked(const fetch_request& what);
 

@@ -42,6 +42,29 @@ void member_links::broadcast(const consensus::block_ptr& block) {
     }
 }
 
+void member_links::broadcast(block_height height, const signature& own) {
+    for (std::size_t i = 0; i < m_links.size(); ++i) {
+        if (i == m_self) continue;
+        auto& untold = m_links[i].signatures;
+        if (untold.size() == message_signatures_max) untold.erase(untold.begin());
+        untold.emplace_back(height, own);
+        if (m_links[i].tellings == 0) m_tasks.spawn(tell(i));
+    }
+}
+
+// What is lost on the way comes in a block.
+net::awaitable<void> member_links::tell(std::size_t to) {
+    auto& link = m_links[to];
+    if (link.tellings > 0) co_return;
+    held one(link.tellings);
+    while (!link.signatures.empty()) {
+        const signatures_message what{m_network, m_epoch, std::exchange(link.signatures, {})};
+        auto telling = call(static_cast<consensus::author_index>(to), method::signatures, wire::encode(what), {}, net::lane::control);
+        const auto told = co_await std::move(telling);
+        if (!told) co_return;
+    }
+}
+
 void member_links::queue(peer_link& to, const waiting& what) {
     if (std::any_of(to.queue.begin(), to.queue.end(), [&](const waiting& w) { return w.name == what.name; })) return;
     to.queue.push_back(what);

@@ -36,6 +36,8 @@ public:
                  std::vector<net::peer> members, owner tell);
 
     void broadcast(const consensus::block_ptr& block);
+    // Of a state certificate. The newest of them, if a peer is slow.
+    void broadcast(block_height height, const signature& own);
     void ask(consensus::request what);
     [[nodiscard]] net::awaitable<result<net::reply>> call(consensus::author_index to, net::method_id method, bytes head, bytes body, net::lane on);
 
@@ -48,12 +50,14 @@ private:
         net::peer to;
         std::deque<waiting> queue;
         std::uint64_t queued_bytes = 0;
-        unsigned pushes = 0, fetches = 0;
+        unsigned pushes = 0, fetches = 0, tellings = 0;
+        std::vector<std::pair<block_height, signature>> signatures;  // not told yet
     };
     struct held;
     void queue(peer_link& to, const waiting& what);
     [[nodiscard]] std::vector<bytes> take(peer_link& from);
     net::awaitable<void> push(std::size_t to);
+    net::awaitable<void> tell(std::size_t to);
     net::awaitable<void> fetch(consensus::request what);
 
     net::env& m_world;

@@ -12,9 +12,10 @@ inline constexpr net::method_id fetch = 0x0281;   // fetch_request → body: enc
 inline constexpr net::method_id state = 0x0282;   // state_request → body: vector<bytes>, or a vector of (key, value)
 inline constexpr net::method_id reached = 0x0283; // reached_request → u64: the epoch that comes after what this member has of the sequence
 inline constexpr net::method_id silent = 0x0284;  // silent_request → nothing: the sender makes no blocks before the next epoch
+inline constexpr net::method_id signatures = 0x0285;  // signatures_message → nothing: what the sender's next block has, without its way to the disk
 }  // namespace method
 
-[[nodiscard]] constexpr bool is_of_members(net::method_id what) noexcept { return what >= method::blocks && what <= method::silent; }
+[[nodiscard]] constexpr bool is_of_members(net::method_id what) noexcept { return what >= method::blocks && what <= method::signatures; }
 
 inline constexpr std::size_t message_bytes_max = 3 * MiB;   // of blocks in a message; a single larger one goes alone
 inline constexpr std::size_t message_blocks_max = 4096;
@@ -50,6 +51,14 @@ struct reached_request {
     static constexpr std::uint8_t wire_version = 1;
     network_id network;
     template <class S, class C> static void describe(S& s, C& c) { c(s.network); }
+};
+inline constexpr std::size_t message_signatures_max = 64;
+struct signatures_message {
+    static constexpr std::uint8_t wire_version = 1;
+    network_id network;
+    std::uint64_t epoch = 0;
+    std::vector<std::pair<block_height, signature>> own;  // over state certificates
+    template <class S, class C> static void describe(S& s, C& c) { c(s.network, s.epoch, s.own); }
 };
 struct silent_request {
     static constexpr std::uint8_t wire_version = 1;
