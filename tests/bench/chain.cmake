@@ -1,4 +1,4 @@
-# Run by hand: bin/chain_bench [directory]
+# Run by hand: bin/chain_bench [directory [index]], with what the index for the JSON API costs
 add_executable(chain_bench bench/chain_bench.cpp)
 target_link_libraries(chain_bench PRIVATE chain_node chain_client cess_strict)
 target_include_directories(chain_bench PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})

@@ -7,6 +7,8 @@
 #include <core/net/local_network.hpp>
 #include <core/net/real_env.hpp>
 
+#include <filesystem>
+
 namespace cess::test {
 
 class chain_process {
@@ -27,7 +29,11 @@ public:
     result<void> start() {
         CHECK_OK(os::posix_file_system().make_directories(m_directory));
         TRY(m_state, kv::open_rocks_store(m_directory + "/state", {}));
-        TRY(node, chain::make_validator({world, os::posix_file_system(), m_directory + "/blocks", *m_state, m_key, m_config.origin, m_workers, m_count, {}}));
+        chain::validator_dependencies needs{world, os::posix_file_system(), m_directory + "/blocks", *m_state, m_key, m_config.origin, m_workers, m_count, {}};
+        const auto scratch = m_directory + "/index";
+        if (indexed)
+            needs.index = {[scratch] { return kv::open_rocks_store(scratch, {}); }, [scratch] { std::filesystem::remove_all(scratch); }};
+        TRY(node, chain::make_validator(std::move(needs)));
         m_network.add(m_config.validators[0].id, *node);
         return {};
     }
@@ -65,6 +71,7 @@ private:
 
 public:
     const chain::account account;
+    bool indexed = false;  // with the index that chain/explorer reads
     std::unique_ptr<chain::validator> node;
     net::real_env world;
 

@@ -1,5 +1,6 @@
 #include "machine.hpp"
 
+#include "index.hpp"
 #include "state_families.hpp"
 
 #include <algorithm>
@@ -117,6 +118,7 @@ struct machine::layer {
     ledger::buffered_state::changes state;
     node_changes nodes;
     std::vector<std::pair<block_height, block_place>> blocks;
+    kv::batch index;
     std::uint64_t size = 0;
 };
 
@@ -132,11 +134,13 @@ struct machine::parts {
     std::uint64_t held_back = 0;
 };
 
-machine::machine(kv::store& on) : m_store(on), m_parts(std::make_unique<parts>(on)) {}
+machine::machine(kv::store& on, bool indexed) : m_store(on), m_parts(std::make_unique<parts>(on)) {
+    if (indexed) m_index.emplace();
+}
 machine::~machine() = default;
 
-result<std::unique_ptr<machine>> machine::open(kv::store& on, const ledger::genesis& origin) {
-    std::unique_ptr<machine> made(new machine(on));
+result<std::unique_ptr<machine>> machine::open(kv::store& on, const ledger::genesis& origin, bool indexed) {
+    std::unique_ptr<machine> made(new machine(on, indexed));
     auto& at = made->m_parts->at;
     TRY(const auto restoring, on.get(restoring_key));
     made->m_restoring = restoring.has_value();
@@ -147,6 +151,7 @@ result<std::unique_ptr<machine>> machine::open(kv::store& on, const ledger::gene
     TRY(const auto stored, on.get(position_key));
     if (!stored) {
         at = made->m_stored = beginning_of(origin);
+        if (indexed) made->m_index = indexed_range{at.height.next(), at.height};
         return made;
     }
     TRY(at, wire::decode<position>(*stored));
@@ -156,6 +161,9 @@ result<std::unique_ptr<machine>> machine::open(kv::store& on, const ledger::gene
         TRY(made->m_certificate, wire::decode<ledger::state_certificate>(*certificate));
     }
     made->m_stored = at;
+    if (indexed) {
+        TRY(made->m_index, index::range_of(on, at.height));
+    }
     return made;
 }
 
@@ -181,6 +189,7 @@ result<std::vector<applied_transaction>> machine::apply(const committed_block& n
         ledger::buffered_state changes(before);
         if (next.ends_epoch) at.next = ledger::end_epoch(changes, at.epoch.members, next.height, at.transactions);
         else apply_transactions(next, changes, outcomes);
+        if (m_index) index::add(open.index, next.height, *next.block, static_cast<std::uint32_t>(outcomes.size()));
         for (const auto& [key, value] : changes.pending()) {
             open.state.insert_or_assign(key, value);
             m_parts->changed_at[in_family(state_family, key)] = at.height;
@@ -196,11 +205,19 @@ result<std::vector<applied_transaction>> machine::apply(const committed_block& n
     return outcomes;
 }
 
-void machine::apply_transactions(const committed_block& block, ledger::state& to, std::vector<applied_transaction>& outcomes) const {
+void machine::apply_transactions(const committed_block& block, ledger::state& to, std::vector<applied_transaction>& outcomes) {
     const ledger::context where{m_stored.network, block.height};
     const auto sig = block.verified ? ledger::signature_is::verified : ledger::signature_is::unknown;
-    for (const auto& transaction : transactions_of(block))
-        outcomes.push_back({ledger::digest_of(transaction.body), ledger::apply(to, transaction, where, sig)});
+    for (const auto& transaction : transactions_of(block)) {
+        const auto id = ledger::digest_of(transaction.body);
+        const bool before_too = m_index && index::named_by_client(to, transaction.body, id);
+        outcomes.push_back({id, ledger::apply(to, transaction, where, sig)});
+        if (!m_index) continue;
+        const bool counts = index::named_by_client(to, transaction.body, id);
+        const auto how = before_too ? standing::repeated : counts ? standing::counted : standing::passed_over;
+        const transaction_place place{block.height, static_cast<std::uint32_t>(outcomes.size() - 1)};
+        index::add(m_parts->open.index, place, transaction, id, outcomes.back().what, how);
+    }
 }
 
 void machine::end_layer() {
@@ -215,7 +232,7 @@ void machine::end_layer() {
     ended.nodes = m_parts->nodes.take_layer();
     for (const auto& [place, node] : ended.nodes) m_parts->changed_at[in_family(tree_family, place)] = at.height;
     ended.end = at;
-    ended.size = size_of(ended.state) + size_of(ended.nodes);
+    ended.size = size_of(ended.state) + size_of(ended.nodes) + size_of(ended.index);
     m_parts->held_back += ended.size;
     m_parts->ended.push_back(std::move(ended));
 }
@@ -259,6 +276,7 @@ result<void> machine::store_layers(block_height upto, std::optional<ledger::stat
         for (auto& [key, value] : first.state) all.insert_or_assign(in_family(state_family, key), std::move(value));
         for (auto& [place, node] : first.nodes) all.insert_or_assign(in_family(tree_family, place), std::move(node));
         for (const auto& [height, ref] : first.blocks) all.insert_or_assign(block_key(height), wire::encode(ref));
+        all.merge(first.index);
         m_parts->held_back -= first.size;
         now = std::move(first.end);
     }
@@ -279,6 +297,10 @@ result<void> machine::store_layers(block_height upto, std::optional<ledger::stat
     m_broken = true;
     all[position_key] = wire::encode(now);
     if (certificate) all[certificate_key] = wire::encode(*certificate);
+    if (m_index) {
+        m_index->upto = now.height;
+        index::add(all, *m_index);
+    }
     CHECK_OK(m_store.commit(all));
     m_broken = false;
     m_stored = std::move(now);
@@ -316,7 +338,7 @@ result<void> machine::begin_restore() {
     }
     CHECK_OK(m_store.commit(mark));
     CHECK_OK(m_store.flush());
-    for (const auto family : {state_family, tree_family, own_family}) CHECK_OK(drop_family(family));
+    for (const auto family : {state_family, tree_family, own_family, index_family}) CHECK_OK(drop_family(family));
     return {};
 }
 
@@ -364,12 +386,15 @@ result<void> machine::finish_restore(const std::vector<ledger::state_certificate
     all[certificate_key] = wire::encode(last);
     for (const auto& one : lasts) all[handover_key(one.body.epoch)] = wire::encode(one);
     all[restoring_key] = std::nullopt;
+    const auto range = indexed_range{now.height.next(), now.height};
+    if (m_index) index::add(all, range);
     CHECK_OK(m_store.commit(all));
     CHECK_OK(m_store.flush());
     std::unique_lock lock(m_mutex);
     m_parts = std::make_unique<parts>(m_store);
     m_parts->at = m_stored = std::move(now);
     m_certificate = last;
+    if (m_index) m_index = range;
     m_restoring = false;
     return {};
 }
@@ -413,6 +438,31 @@ result<std::vector<ledger::state_certificate>> machine::handovers(std::uint64_t 
         out.push_back(std::move(certificate));
     }
     return out;
+}
+
+std::optional<indexed_range> machine::indexed() const {
+    std::shared_lock lock(m_mutex);
+    return m_index;
+}
+
+result<void> machine::index_completed() {
+    std::unique_lock lock(m_mutex);
+    m_index->from = {1};
+    kv::batch change;
+    index::add(change, *m_index);
+    return m_store.commit(change);
+}
+
+result<ledger::state_certificate> machine::look_certified(const std::function<void(ledger::state&)>& f) const {
+    std::shared_lock lock(m_mutex);
+    if (!m_certificate) return error(errc::unavailable, "nothing is certified yet");
+    if (m_certificate->body.height != m_stored.height) return error(errc::unavailable, "this node catches up; nothing is certified where it stands");
+    try {
+        f(stored_state());
+    } catch (const std::runtime_error& broken) {
+        return error(errc::io, broken.what());
+    }
+    return *m_certificate;
 }
 
 result<ledger::proved_record> machine::prove(const bytes& key) const {

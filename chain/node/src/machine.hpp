@@ -10,6 +10,7 @@
 #include <chain/ledger/ledger.hpp>
 #include <chain/ledger/tree.hpp>
 #include <chain/node/ordering.hpp>
+#include <chain/node/records.hpp>
 #include <core/kv/store.hpp>
 
 #include <atomic>
@@ -51,7 +52,8 @@ struct applied_transaction {
 
 class machine {
 public:
-    static result<std::unique_ptr<machine>> open(kv::store& on, const ledger::genesis& origin);
+    // `indexed`: with the index (index.hpp), which goes into the same batches.
+    static result<std::unique_ptr<machine>> open(kv::store& on, const ledger::genesis& origin, bool indexed = false);
     ~machine();
 
     // errc::corrupt when the store fails it, after which nothing more may be applied.
@@ -84,6 +86,11 @@ public:
     result<block_place> block_at(block_height height) const;
     // The last certificates of this epoch and those after it, in order, so many at most.
     result<std::vector<ledger::state_certificate>> handovers(std::uint64_t from, std::size_t limit) const;
+    [[nodiscard]] std::optional<indexed_range> indexed() const;  // as stored; none without an index
+    // The index has what it lacked: it begins at 1.
+    result<void> index_completed();
+    // The state, and the certificate of that very state.
+    result<ledger::state_certificate> look_certified(const std::function<void(ledger::state&)>& f) const;
     // Runs f(ledger::state&) on the stored state; f must not write. errc::io when the store fails.
     template <class F>
     auto look(F f) const -> result<std::invoke_result_t<F, ledger::state&>> {
@@ -99,10 +106,10 @@ public:
 private:
     struct parts;
     struct layer;
-    explicit machine(kv::store& on);
+    machine(kv::store& on, bool indexed);
     ledger::state& stored_state() const;
     [[nodiscard]] ledger::certificate_body body_of(const position& at) const;
-    void apply_transactions(const committed_block& block, ledger::state& to, std::vector<applied_transaction>& outcomes) const;
+    void apply_transactions(const committed_block& block, ledger::state& to, std::vector<applied_transaction>& outcomes);
     result<void> drop_family(char family);
     void end_layer();
     result<void> store_layers(block_height upto, std::optional<ledger::state_certificate> certificate);
@@ -112,6 +119,7 @@ private:
     std::unique_ptr<parts> m_parts;
     position m_stored;
     std::optional<ledger::state_certificate> m_certificate;
+    std::optional<indexed_range> m_index;
     bool m_broken = false;
     std::atomic<bool> m_restoring = false;
     std::uint64_t m_restored_records = 0;

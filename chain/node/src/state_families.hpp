@@ -5,7 +5,7 @@
 
 namespace cess::chain {
 
-inline constexpr char state_family = 'S', tree_family = 'T', own_family = 'M';
+inline constexpr char state_family = 'S', tree_family = 'T', own_family = 'M', index_family = 'X';
 
 [[nodiscard]] inline bytes in_family(char family, const bytes& key) {
     bytes out;

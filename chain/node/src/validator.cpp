@@ -2,8 +2,10 @@
 #include "committee_member.hpp"
 #include "epoch_archive.hpp"
 #include "exception_words.hpp"
+#include "index_builder.hpp"
 #include "machine.hpp"
 #include "members.hpp"
+#include "node_records.hpp"
 #include "patient_offload.hpp"
 #include "queries.hpp"
 #include "restore.hpp"
@@ -45,8 +47,10 @@ public:
     validator_node(const validator_dependencies& on, std::uint16_t author, std::unique_ptr<machine> state)
         : m_on(on), m_author(author), m_network(ledger::id_of(on.origin)), m_machine(std::move(state)),
           m_logs(on.disk, on.log_directory, on.state, on.limits.log_file_size),
+          m_records({*m_machine, on.state, m_on.origin, [this](block_height height) { return read_block(height); }, [this] { return progress_now(); }}),
           m_tasks(on.world.executor(), [this](std::exception_ptr thrown) { fail(error(errc::corrupt, "applying blocks failed: " + words_of(thrown) + "; restart the node")); }),
           m_fetching(on.world.executor(), [this](std::exception_ptr thrown) { fail(error(errc::corrupt, "fetching the state failed: " + words_of(thrown) + "; restart the node")); }),
+          m_signed_upto(on.origin.first.members.size()),
           m_blocks(on.count.make_counter("cess_chain_blocks_total", "Blocks committed")),
           m_transactions(on.count.make_counter("cess_chain_transactions_total", "Transactions applied")),
           m_refused(on.count.make_counter("cess_chain_refused_total", "Requests refused before they were ordered")),
@@ -65,6 +69,7 @@ public:
         std::lock_guard lock(m_mutex);
         return m_failure;
     }
+    [[nodiscard]] const records& certified() const override { return m_records; }
     net::awaitable<void> stop() override;
 
 private:
@@ -100,6 +105,11 @@ private:
     [[nodiscard]] outcomes take_final();
     result<void> bound_replay(std::uint64_t blocks, std::uint64_t block_bytes);
     void fail(error why);
+    void note_signature(const member_signature& given);
+    void note_signed(consensus::author_index member, block_height height);
+    net::awaitable<void> complete_index();
+    [[nodiscard]] result<bytes> read_block(block_height height) const;
+    [[nodiscard]] records::progress progress_now() const;
 
     net::awaitable<net::reply> submit(node_id from, net::request what);
     struct final_answer {
@@ -131,6 +141,9 @@ private:
         ledger::outcome what;
     };
     std::deque<applied_here> m_applied;  // what somebody waits for, until it is certified
+    const node_records m_records;
+    std::atomic<std::uint64_t> m_applied_upto{0};
+    std::atomic<bool> m_ending{false};
     net::task_group m_tasks;
     net::task_group m_fetching;              // what asks others without end; cancelled by stop(), unlike the block under way
     net::bounded_channel<bool> m_restored{1};
@@ -142,6 +155,7 @@ private:
     bool m_stopping = false;
     std::map<node_id, std::size_t> m_peers;  // transactions under way
     std::uint64_t m_finality_us = 0;         // moving average
+    std::vector<block_height> m_signed_upto; // by member
     counter& m_blocks;
     counter& m_transactions;
     counter& m_refused;
@@ -166,7 +180,7 @@ result<void> validator_node::recover() {
     m_certifier.emplace(epoch.members);
     std::uint64_t replayed = 0, since_blocks = 0, since_bytes = 0;
     const replay apply = [&](ordered next) -> result<void> {
-        for (const auto& given : next.signatures) m_certifier->add(given);
+        for (const auto& given : next.signatures) note_signature(given);
         for (const auto& block : next.blocks) {
             CHECK_OK(m_machine->apply(block));
             ++replayed;
@@ -192,6 +206,7 @@ result<void> validator_node::recover() {
     m_height_gauge.set(static_cast<std::int64_t>(certificate().body.height.value));
     m_epoch_gauge.set(static_cast<std::int64_t>(m_epoch));
     note_reached();
+    m_applied_upto = m_machine->applied().height.value;
     return {};
 }
 
@@ -239,6 +254,7 @@ void validator_node::start() {
     m_ordering->start();
     if (m_machine->certified_here()) m_ordering->certified(height());
     m_tasks.spawn(run());
+    if (m_on.index) m_tasks.spawn(complete_index());
     if (m_machine->silent_before() == unknown_silence) m_fetching.spawn(learn_silence());
 }
 
@@ -343,6 +359,7 @@ result<validator_node::outcomes> validator_node::commit(const ordered& next) {
     for (const auto& block : next.blocks) to_sign += block.certify ? 1 : 0;
     for (const auto& block : next.blocks) {
         TRY(auto results, m_machine->apply(block));
+        m_applied_upto = block.height.value;
         m_blocks.add();
         m_transactions.add(results.size());
         size += block.encoded_size;
@@ -353,7 +370,7 @@ result<validator_node::outcomes> validator_node::commit(const ordered& next) {
         if (to_sign-- <= signed_at_once_max) sign_newest();
         if (held_too_much()) CHECK_OK(certify());  // of a batch that one who catches up gets at once
     }
-    for (const auto& given : next.signatures) m_certifier->add(given);
+    for (const auto& given : next.signatures) note_signature(given);
     CHECK_OK(certify());
     if (next.last) CHECK_OK(take_last(*next.last));
     note_reached();
@@ -366,7 +383,18 @@ void validator_node::sign_newest() {
     const auto body = m_machine->to_certify();
     const auto sig = sign(m_on.identity, body);
     m_certifier->add_own(m_author, sig);
+    note_signed(m_author, body.height);
     if (m_ordering) m_ordering->contribute(body.height, sig);
+}
+
+void validator_node::note_signature(const member_signature& given) {
+    m_certifier->add(given);
+    note_signed(given.member, given.height);
+}
+
+void validator_node::note_signed(consensus::author_index member, block_height height) {
+    std::lock_guard lock(m_mutex);
+    if (member < m_signed_upto.size()) m_signed_upto[member] = std::max(m_signed_upto[member], height);
 }
 
 result<void> validator_node::certify() {
@@ -425,6 +453,7 @@ void validator_node::fail(error why) {
 }
 
 net::awaitable<void> validator_node::stop() {
+    m_ending = true;
     std::shared_ptr<ordering> last;
     {
         std::lock_guard lock(m_mutex);
@@ -558,13 +587,61 @@ net::reply validator_node::status(const net::request& what) {
     return out;
 }
 
+result<bytes> validator_node::read_block(block_height height) const {
+    TRY(const auto where, m_machine->block_at(height));
+    return orders()->encoded_block(height, where);
+}
+
+records::progress validator_node::progress_now() const {
+    records::progress out;
+    out.applied = {m_applied_upto};
+    out.transactions = m_machine->transactions();
+    out.waiting = orders()->waiting();
+    out.failure = failure();
+    std::lock_guard lock(m_mutex);
+    out.finality_us = m_finality_us;
+    out.signed_upto = m_signed_upto;
+    return out;
+}
+
+// What was certified before there was an index, a step at a time between other work. A failure leaves the index as it begins.
+net::awaitable<void> validator_node::complete_index() {
+    const auto range = m_machine->indexed();
+    if (!range || range->from.value <= 1) co_return;
+    log::info("chain", "the index begins at block {}; the blocks before it are added", range->from.value);
+    auto opened = m_on.index->open_scratch();
+    if (!opened) co_return log::warn("chain", "the index stays without the blocks before {}: {}", range->from.value, opened.error().message());
+    auto scratch = std::move(*opened);
+    {
+        const auto read = [this](block_height height) { return read_block(height); };
+        index_builder builder({*scratch, *m_machine, m_on.state, m_on.origin, !m_on.committee, read});
+        const auto work = [&builder] { return builder.step(); };
+        for (bool more = true; more && !m_ending;) {
+            auto job = patient_offload(m_on.world, m_on.workers, work);
+            auto done = co_await std::move(job);
+            if (!done) co_return log::warn("chain", "the index stays without the blocks before {}: {}", range->from.value, done.error().message());
+            more = *done;
+            auto slept = co_await m_on.world.sleep_for(std::chrono::milliseconds(1));
+            if (!slept) co_return;
+        }
+    }
+    if (m_ending) co_return;
+    const auto clean = [this, &scratch]() -> result<void> {
+        CHECK_OK(m_on.state.flush());
+        scratch.reset();
+        m_on.index->drop_scratch();
+        return {};
+    };
+    auto job = patient_offload(m_on.world, m_on.workers, clean);
+    auto cleaned = co_await std::move(job);
+    if (!cleaned) co_return log::warn("chain", "the store in which the index was built stays: {}", cleaned.error().message());
+    log::info("chain", "the index begins at block 1");
+}
+
 net::awaitable<net::reply> validator_node::block(net::request what) {
     const auto asked = wire::decode<block_request>(what.head);
     if (!asked) co_return net::reply::of(asked.error());
-    const auto read = [this, height = asked->height]() -> result<bytes> {
-        TRY(const auto where, m_machine->block_at(height));
-        return orders()->encoded_block(height, where);
-    };
+    const auto read = [this, height = asked->height] { return read_block(height); };
     auto job = net::offload(m_on.committee ? m_on.committee->readers : m_on.workers, read);
     auto got = co_await std::move(job);
     if (!got) co_return net::reply::of(std::move(got).error());
@@ -629,7 +706,7 @@ result<std::unique_ptr<validator>> make_validator(validator_dependencies on) {
     const auto place = static_cast<std::size_t>(self - members.begin());
     if (members.size() == 1) on.committee.reset();
     else CHECK_OK(check_committee(on, place));
-    TRY(auto state, machine::open(on.state, on.origin));
+    TRY(auto state, machine::open(on.state, on.origin, on.index.has_value()));
     auto made = std::make_unique<validator_node>(on, static_cast<std::uint16_t>(place), std::move(state));
     CHECK_OK(made->recover());
     made->start();

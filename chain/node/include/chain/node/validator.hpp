@@ -7,6 +7,7 @@
 
 #include <chain/consensus/proposer.hpp>
 #include <chain/ledger/proof.hpp>
+#include <chain/node/records.hpp>
 #include <core/base/metrics.hpp>
 #include <core/kv/store.hpp>
 #include <core/net/offload.hpp>
@@ -47,6 +48,13 @@ struct committee_dependencies {
     net::worker_pool& readers;                // of blocks that others ask for, so that they keep no log write waiting; of 0 threads in simulation
 };
 
+// Of a node that keeps an index (records.hpp). What was certified before it did is added in the background, in a store beside the
+// node's own, which is there until that is done.
+struct index_dependencies {
+    std::function<result<std::unique_ptr<kv::store>>()> open_scratch;  // with what it had, if a build was interrupted
+    std::function<void()> drop_scratch;                                // REQUIRES: it is closed
+};
+
 struct validator_dependencies {
     net::env& world;
     os::file_system& disk;
@@ -58,6 +66,7 @@ struct validator_dependencies {
     metrics& count;
     validator_limits limits;
     std::optional<committee_dependencies> committee = std::nullopt;
+    std::optional<index_dependencies> index = std::nullopt;
 };
 
 // Owned by its program; used on any executor. stop() must have ended before it is destroyed, and before what it depends on.
@@ -67,6 +76,7 @@ public:
     [[nodiscard]] virtual ledger::state_certificate certificate() const = 0;
     // errc::ok, or why this node takes no transactions any more.
     [[nodiscard]] virtual error failure() const = 0;
+    [[nodiscard]] virtual const records& certified() const = 0;  // as long as the validator lives
     virtual net::awaitable<void> stop() = 0;
 };
 
