@@ -25,6 +25,7 @@ config::schema describe(process_config& p, node_config& n) {
     s.size("scrub_bandwidth", n.scrub_bandwidth, 64 * KiB, 1 * TiB, "storage: bytes a second that checking reads at most; a store with more than period times bandwidth takes longer");
     s.number("epoch_rounds", n.epoch_rounds, 100, 1'000'000'000, "consensus, in a committee: after so many rounds this member wishes for a new epoch, with a log of its own");
     s.number("closed_epochs", n.closed_epochs, 1, 1'000'000'000, "consensus, in a committee: logs of so many epochs that have ended are kept");
+    s.text("explorer", n.explorer, "consensus: host:port of the JSON API for block explorers; empty: none, and no index is kept");
     s.texts("nodes", p.nodes, "files like this one, whose nodes this process hosts; then nothing above is set here");
     s.text("metrics", p.metrics, "host:port of the Prometheus endpoint; empty: none");
     s.number("network_threads", p.network_threads, 1, 64, "threads for connections, shared by all nodes of the process");
@@ -70,6 +71,7 @@ result<void> judge(const std::string& conf, const node_config& n) {
     if (n.genesis.empty()) return missing(conf, "genesis is missing; copy it from another node of the network");
     if (n.validators.empty()) return missing(conf, "validators are missing; copy them from another node of the network");
     if (what == role::storage && n.capacity == 0) return missing(conf, "capacity is missing; say how much this node offers, such as \"100GiB\"");
+    if (what != role::consensus && !n.explorer.empty()) return missing(conf, "explorer is for consensus nodes; take it out");
     CHECK_OK(network_of(n));
     return {};
 }

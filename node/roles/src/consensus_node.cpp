@@ -1,6 +1,7 @@
 #include "registration.hpp"
 #include "running_node.hpp"
 
+#include <chain/explorer/explorer.hpp>
 #include <chain/node/validator.hpp>
 #include <core/base/log.hpp>
 #include <core/keys/key_file.hpp>
@@ -9,6 +10,7 @@
 #include <core/net/task_group.hpp>
 
 #include <atomic>
+#include <filesystem>
 
 namespace cess::roles {
 namespace {
@@ -37,7 +39,14 @@ public:
         needs.limits.epoch_rounds = how.epoch_rounds;
         needs.limits.closed_epochs = how.closed_epochs;
         if (m_origin.first.members.size() > 1) CHECK_OK(join_committee(how, needs));
+        if (!how.explorer.empty()) needs.index.emplace(index_in(m_base->data_directory + "/index"));
         TRY(m_validator, chain::make_validator(std::move(needs)));
+        if (!how.explorer.empty()) {
+            chain::explorer::options serve_json;
+            serve_json.listen = how.explorer;
+            TRY(m_explorer, chain::explorer::start(m_on.world, m_validator->certified(), m_base->count, std::move(serve_json)));
+            log::info("node", "JSON API at http://{}/v1", m_explorer->address());
+        }
         net::tls_server::options serve;
         serve.listen = how.listen;
         TRY(m_server, net::tls_server::start(m_on.world, m_base->key, std::move(serve), *m_validator, m_base->count));
@@ -55,11 +64,12 @@ public:
 
     [[nodiscard]] host::node_status status() const override {
         const bool works = m_validator && m_validator->failure().code == errc::ok;
-        return {role::consensus, m_base->id(), m_address, works && m_registered};
+        return {role::consensus, m_base->id(), m_address, works && m_registered, m_explorer ? m_explorer->address() : std::string()};
     }
 
     net::awaitable<result<void>> stop(net::duration grace) override {
         co_await m_tasks.stop();
+        if (m_explorer) co_await m_explorer->stop();
         if (m_server) co_await m_server->stop(grace);
         if (m_validator) co_await m_validator->stop();
         co_return result<void>();
@@ -74,6 +84,19 @@ private:
         return {};
     }
 
+    static chain::index_dependencies index_in(const std::string& directory) {
+        chain::index_dependencies out;
+        out.open_scratch = [directory]() -> result<std::unique_ptr<kv::store>> {
+            CHECK_OK(os::posix_file_system().make_directories(directory));
+            return kv::open_rocks_store(directory, kv::rocks_options());
+        };
+        out.drop_scratch = [directory] {
+            std::error_code ignored;
+            std::filesystem::remove_all(directory, ignored);
+        };
+        return out;
+    }
+
     shared_resources& m_on;
     std::unique_ptr<foundation> m_base;
     ledger::genesis m_origin;
@@ -83,6 +106,7 @@ private:
     std::unique_ptr<chain::client> m_ledger;
     std::unique_ptr<kv::store> m_state;
     std::unique_ptr<chain::validator> m_validator;
+    std::unique_ptr<chain::explorer> m_explorer;
     std::unique_ptr<net::tls_server> m_server;
     std::atomic<bool> m_registered = false;
     std::string m_address;

@@ -28,6 +28,7 @@ struct node_config {
     std::uint64_t scrub_bandwidth = 16 * MiB;  // bytes a second
     std::uint64_t epoch_rounds = 65'536;  // consensus, in a committee
     std::uint64_t closed_epochs = 1;
+    std::string explorer;               // consensus: host:port of the JSON API, empty: none
 };
 
 struct process_config {

@@ -23,6 +23,7 @@ public:
         node_id id;
         std::string address;
         bool registered = false;  // the ledger knows it under this address
+        std::string explorer = {};  // address of its JSON API; empty: none
     };
     [[nodiscard]] virtual std::vector<node_status> nodes() const = 0;
     [[nodiscard]] virtual std::string metrics_address() const = 0;  // empty if there is none
