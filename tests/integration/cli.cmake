@@ -7,6 +7,7 @@ endfunction()
 
 cess_script(commands 600 commands.sh)
 cess_script(committee 900 committee.sh)
+cess_script(explorer 900 explorer.sh)
 cess_script(blockdev 900 blockdev.sh)
 cess_script(history 900 history.sh)
 cess_script(blockdev_protocol 900 blockdev_protocol.py)

@@ -111,6 +111,7 @@ result<int> status(context& c, const arguments& a) {
             row["role"] = n.role;
             row["address"] = n.listen;
             row["metrics"] = n.metrics;
+            if (!n.explorer.empty()) row["explorer"] = n.explorer;
             row["directory"] = n.directory;
             out["nodes"].push_back(row);
         }
@@ -119,6 +120,8 @@ result<int> status(context& c, const arguments& a) {
     }
     print(network.directory() + ": " + describe(network));
     for (const auto& s : states) print("process " + s.name + ": pid " + std::to_string(s.pid));
+    for (const auto& n : network.nodes())
+        if (!n.explorer.empty()) print("JSON API of " + n.name + ": http://" + n.explorer + "/v1");
     print_committee(health);
     if (states.empty()) print("stopped; cess dev up resumes it");
     else if (!health.chain) print("consensus: down (" + one_line(health.chain_problem) + ")");

@@ -19,10 +19,13 @@ constexpr auto stop_patience = std::chrono::seconds(30);
 // A port that somebody else took meanwhile is said so here, by name, rather than found in a log.
 result<void> check_ports(const network& of, const network::process& p) {
     for (const auto* n : p.hosts) {
-        TRY(const auto port, port_of(n->listen));
-        if (port_is_free(port)) continue;
-        return error(errc::busy, "address " + n->listen + " of " + n->name + " is in use; end what uses it, or change `listen` in " +
-                                     of.path("nodes/" + n->name + "/node.toml"));
+        for (const auto& [key, address] : {std::pair("listen", n->listen), std::pair("explorer", n->explorer)}) {
+            if (address.empty()) continue;
+            TRY(const auto port, port_of(address));
+            if (port_is_free(port)) continue;
+            return error(errc::busy, "address " + address + " of " + n->name + " is in use; end what uses it, or change `" + key + "` in " +
+                                         of.path("nodes/" + n->name + "/node.toml"));
+        }
     }
     return {};
 }

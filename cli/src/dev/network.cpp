@@ -174,7 +174,11 @@ result<bool> network::read_node(const std::string& name) {
         TRY(const auto port, port_of(address));
         m_ports.insert(port);
     }
-    m_nodes.push_back({name, n.role, n.directory, n.listen, with.process.metrics});
+    if (!n.explorer.empty()) {
+        TRY(const auto port, port_of(n.explorer));
+        m_ports.insert(port);
+    }
+    m_nodes.push_back({name, n.role, n.directory, n.listen, with.process.metrics, n.explorer});
     return true;
 }
 
@@ -222,7 +226,10 @@ result<void> network::make_committee() {
         }
     }
     m_genesis = to_hex(wire::encode(origin));
-    for (std::uint64_t i = 0; i < members; ++i) CHECK_OK(write_node("consensus-" + std::to_string(i + 1), "consensus", addresses[i]));
+    for (std::uint64_t i = 0; i < members; ++i) {
+        TRY(auto explorer, take_port(first_port(m_directory), m_ports));
+        CHECK_OK(write_node("consensus-" + std::to_string(i + 1), "consensus", addresses[i], std::move(explorer)));
+    }
     return {};
 }
 
@@ -231,12 +238,13 @@ result<void> network::write_storage(std::uint64_t index) {
     return write_node("storage-" + std::to_string(index), "storage", listen);
 }
 
-result<void> network::write_node(const std::string& name, const std::string& role, const std::string& listen) {
+result<void> network::write_node(const std::string& name, const std::string& role, const std::string& listen, std::string explorer) {
     node_place place;
     place.name = name;
     place.role = role;
     place.directory = path("nodes/" + name);
     place.listen = listen;
+    place.explorer = std::move(explorer);
     TRY(place.metrics, take_port(first_port(m_directory), m_ports));
     CHECK_OK(os::posix_file_system().make_directories(place.directory));
     auto genesis = m_genesis;
@@ -247,6 +255,7 @@ result<void> network::write_node(const std::string& name, const std::string& rol
     s.text("directory", place.directory, "");
     s.text("listen", place.listen, "");
     s.text("metrics", place.metrics, "");
+    if (!place.explorer.empty()) s.text("explorer", place.explorer, "");
     s.text("genesis", genesis, "");
     s.texts("validators", validators, "");
     if (role == "storage") s.size("capacity", capacity, 0, ledger::limits::offer_max, "");

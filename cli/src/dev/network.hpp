@@ -43,6 +43,7 @@ struct node_place {
     std::string directory;
     std::string listen;
     std::string metrics;
+    std::string explorer;  // of a consensus node: address of its JSON API; empty: none
 };
 
 class network {
@@ -78,7 +79,7 @@ private:
     result<void> write_consensus();
     result<void> make_committee();
     result<void> write_storage(std::uint64_t index);
-    result<void> write_node(const std::string& name, const std::string& role, const std::string& listen);
+    result<void> write_node(const std::string& name, const std::string& role, const std::string& listen, std::string explorer = {});
     result<void> write_client();
     result<void> write_process();
     // The node's file, if it is there.
