@@ -58,6 +58,8 @@ grep -c '"kind": "create_view"' "$work/before" | grep -qx 1 || fail "the snapsho
 proofs
 check hostile "$(address)" || fail "hostile clients"
 fill 4 5
+{ echo 'explorer = "127.0.0.1:0"'; cat "$net/nodes/storage-1/node.toml"; } > "$work/storage.toml"
+expect 1 'explorer is for consensus nodes' cess-node --conf "$work/storage.toml"
 
 say "kill -9, and the same answers"
 api status > /dev/null

@@ -1,2 +1,3 @@
 cess_test(simulation/validator_test chain_node chain_client cess_world cess_faulty_disk)
 cess_test(simulation/committee_test chain_node chain_client cess_world cess_faulty_disk)
+cess_test(simulation/epochs_test chain_node chain_client cess_world cess_faulty_disk)

@@ -427,3 +427,85 @@ TEST_CASE("over HTTP: several requests a connection, HEAD, and neither garbage n
     CHECK(chain::explorer::start(net.on.world, net.on.node->certified(), count, taken).has_error());
     (void)net::wait(net.on.world, ended(server->stop()));
 }
+
+TEST_CASE("who asks while too many wait, or has waited too long, is told to come again") {
+    filled net;
+    metrics count;
+    chain::explorer::options full, late;
+    full.queue_max = 0;
+    late.queue_time_max = 0ns;
+    for (const auto& how : {full, late}) {
+        auto server = chain::explorer::start(net.on.world, net.on.node->certified(), count, how).value();
+        raw_client c(server->address());
+        c.send("GET /v1/status HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        CHECK_THAT(c.receive(), Catch::Contains("503") && Catch::Contains("Retry-After") && Catch::Contains("\"error\""));
+        (void)net::wait(net.on.world, ended(server->stop()));
+    }
+}
+
+TEST_CASE("blocks of many transactions come in pages, each transaction once") {
+    filled net;
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 16; ++t)
+        threads.emplace_back([&net, t] {
+            for (int i = 0; i < 8; ++i) (void)net.on.submit(ledger_bench::creation("p" + std::to_string(t) + "." + std::to_string(i)));
+        });
+    for (auto& t : threads) t.join();
+    std::set<std::string> seen;
+    std::size_t largest = 0;
+    for (std::uint64_t height = net.height + 1; height <= net.on.node->height().value; ++height) {
+        std::size_t here = 0;
+        std::uint64_t whole = 0;
+        for (json page = net.read("/v1/blocks/" + std::to_string(height) + "?limit=2");; page = net.read(page["next"].get<std::string>())) {
+            whole = page["transaction_count"];
+            for (const auto& row : page["transactions"]) {
+                CHECK(row["place"] == here++);
+                seen.insert(row["id"]);
+            }
+            if (page["next"].is_null()) break;
+        }
+        CHECK(here == whole);
+        largest = std::max(largest, here);
+    }
+    CHECK(seen.size() == 16 * 8);
+    CHECK(largest > 2);
+    std::set<std::string> sent;
+    for (json page = net.read("/v1/accounts/" + net.account() + "/transactions?limit=3");; page = net.read(page["next"].get<std::string>())) {
+        for (const auto& row : page["transactions"]) CHECK(sent.insert(row["id"]).second);
+        if (page["next"].is_null()) break;
+    }
+    CHECK(std::includes(sent.begin(), sent.end(), seen.begin(), seen.end()));
+}
+
+TEST_CASE("peers that ask and do not read give way to those who do") {
+    filled net;
+    metrics count;
+    chain::explorer::options how;
+    how.connections_max = 3;
+    auto server = chain::explorer::start(net.on.world, net.on.node->certified(), count, how).value();
+    std::string flood;
+    for (int i = 0; i < 6000; ++i) flood += "GET /v1/blocks?limit=100 HTTP/1.1\r\nHost: x\r\n\r\n";  // some 20 MB of answers
+    std::vector<std::unique_ptr<raw_client>> deaf;
+    for (std::size_t i = 0; i < how.connections_max; ++i) {
+        deaf.push_back(std::make_unique<raw_client>(server->address()));
+        const int small = 4096;
+        setsockopt(deaf.back()->fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+        std::thread([fd = deaf.back()->fd, &flood] {
+            for (std::size_t at = 0, idle = 0; at < flood.size() && idle < 20;) {
+                const auto n = ::send(fd, flood.data() + at, flood.size() - at, MSG_NOSIGNAL | MSG_DONTWAIT);
+                if (n > 0) at += static_cast<std::size_t>(n), idle = 0;
+                else ++idle, std::this_thread::sleep_for(20ms);  // it takes no more: it waits to be read
+            }
+        }).join();
+    }
+    const auto until = std::chrono::steady_clock::now() + 15s;  // less than a reader may take
+    std::string said;
+    do {  // on a busy machine some may still be answered: come again, as it says
+        raw_client honest(server->address());
+        honest.send("GET /v1/status HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        said = honest.receive();
+        if (said.find("503") != std::string::npos) std::this_thread::sleep_for(200ms);
+    } while (said.find("200 OK") == std::string::npos && std::chrono::steady_clock::now() < until);
+    CHECK_THAT(said, Catch::Contains("200 OK"));
+    (void)net::wait(net.on.world, ended(server->stop()));
+}

@@ -8,7 +8,7 @@ namespace {
 // In the state store, a family of its own beside the state's (machine.cpp).
 constexpr char family = 'X';
 constexpr std::size_t value_max = 64;      // of a result that is kept; a lease is in the volume's record
-constexpr std::size_t repeats_looked_at = 16;
+constexpr std::size_t not_certified_max = 16;  // places looked past
 constexpr std::size_t copied_at_once = 2048;
 
 class key {
@@ -61,11 +61,11 @@ volume_id volume_of(const ledger::action& what) {
 
 }  // namespace
 
-bool named_by_client(ledger::state& in, const ledger::transaction& body, const hash256& id) {
+standing standing_of(ledger::state& in, const ledger::transaction& body, const hash256& id, block_height height) {
     const auto raw = in.get(ledger::key::client(body.account, body.client));
-    if (!raw) return false;
-    const auto record = wire::decode<ledger::client_record>(*raw);
-    return record && record->digest == id && record->number == body.number;
+    const auto record = raw ? wire::decode<ledger::client_record>(*raw) : result<ledger::client_record>(error(errc::not_found));
+    if (!record || record->digest != id || record->number != body.number) return standing::passed_over;
+    return record->height == height ? standing::counted : standing::repeated;
 }
 
 void add(kv::batch& to, transaction_place where, const ledger::signed_transaction& what, const hash256& id, const ledger::outcome& outcome, standing how) {
@@ -80,7 +80,7 @@ void add(kv::batch& to, transaction_place where, const ledger::signed_transactio
     entry.words = outcome.what.substr(0, transaction_entry::words_max);
     if (outcome.value.size() <= value_max) entry.value = outcome.value;
     to.insert_or_assign(key('h').place(where).take(), wire::encode(entry));
-    to.insert_or_assign(key('t').id(id).place(where).take(), bytes(1, static_cast<std::byte>(how)));
+    to.insert_or_assign(key('t').id(id).number(static_cast<std::uint8_t>(how)).place(where).take(), bytes());
     if (how != standing::counted) return;
     to.insert_or_assign(key('a').id(what.body.account).place_backwards(where).take(), bytes());
     if (outcome.code != errc::ok) return;
@@ -128,20 +128,15 @@ result<std::vector<transaction_entry>> transactions(kv::store& in, block_height 
 }
 
 result<std::pair<transaction_place, transaction_entry>> find(kv::store& in, const hash256& id, block_height certified) {
-    TRY(const auto found, in.scan(key('t').id(id).take(), {}, repeats_looked_at));
-    std::optional<transaction_place> at;
-    for (const auto& each : found) {
-        const auto place = place_of(each.key);
-        if (place.height > certified) break;
-        const bool counted = each.value == bytes(1, static_cast<std::byte>(standing::counted));
-        if (!at || counted) at = place;
-        if (counted) break;
-    }
-    if (!at) return error(errc::not_found, "transaction " + id.hex() + " stands in no certified block");
-    TRY(const auto raw, in.get(key('h').place(*at).take()));
+    // The one that counted comes first, however often a liar put it into blocks.
+    TRY(const auto found, in.scan(key('t').id(id).take(), {}, not_certified_max + 1));
+    const auto at = std::find_if(found.begin(), found.end(), [&](const kv::entry& each) { return place_of(each.key).height <= certified; });
+    if (at == found.end()) return error(errc::not_found, "transaction " + id.hex() + " stands in no certified block");
+    const auto place = place_of(at->key);
+    TRY(const auto raw, in.get(key('h').place(place).take()));
     if (!raw) return error(errc::corrupt, "index: transaction " + id.hex() + " has no entry");
     TRY(auto entry, wire::decode<transaction_entry>(*raw));
-    return std::pair(*at, std::move(entry));
+    return std::pair(place, std::move(entry));
 }
 
 result<std::vector<transaction_place>> of_account(kv::store& in, const account_id& account, const std::optional<transaction_place>& before, std::size_t limit, block_height certified) {

@@ -12,8 +12,8 @@
 
 namespace cess::chain::index {
 
-// Whether the client's record names this transaction as its last.
-[[nodiscard]] bool named_by_client(ledger::state& in, const ledger::transaction& body, const hash256& id);
+// How a transaction stands that the block of `height` just applied, by its client's record.
+[[nodiscard]] standing standing_of(ledger::state& in, const ledger::transaction& body, const hash256& id, block_height height);
 
 void add(kv::batch& to, transaction_place where, const ledger::signed_transaction& what, const hash256& id, const ledger::outcome& outcome, standing how);
 void add(kv::batch& to, block_height height, const consensus::named_block& what, std::uint32_t transactions);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <set>
 
 namespace cess::chain {
 namespace {
@@ -208,15 +209,16 @@ result<std::vector<applied_transaction>> machine::apply(const committed_block& n
 void machine::apply_transactions(const committed_block& block, ledger::state& to, std::vector<applied_transaction>& outcomes) {
     const ledger::context where{m_stored.network, block.height};
     const auto sig = block.verified ? ledger::signature_is::verified : ledger::signature_is::unknown;
+    std::set<hash256> counted;  // of this block
     for (const auto& transaction : transactions_of(block)) {
         const auto id = ledger::digest_of(transaction.body);
-        const bool before_too = m_index && index::named_by_client(to, transaction.body, id);
-        outcomes.push_back({id, ledger::apply(to, transaction, where, sig)});
-        if (!m_index) continue;
-        const bool counts = index::named_by_client(to, transaction.body, id);
-        const auto how = before_too ? standing::repeated : counts ? standing::counted : standing::passed_over;
-        const transaction_place place{block.height, static_cast<std::uint32_t>(outcomes.size() - 1)};
-        index::add(m_parts->open.index, place, transaction, id, outcomes.back().what, how);
+        auto outcome = ledger::apply(to, transaction, where, sig);
+        if (m_index) {
+            auto how = index::standing_of(to, transaction.body, id, block.height);
+            if (how == standing::counted && !counted.insert(id).second) how = standing::repeated;
+            index::add(m_parts->open.index, {block.height, static_cast<std::uint32_t>(outcomes.size())}, transaction, id, outcome, how);
+        }
+        outcomes.push_back({id, std::move(outcome)});
     }
 }
 

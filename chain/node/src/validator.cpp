@@ -207,6 +207,9 @@ result<void> validator_node::recover() {
     m_epoch_gauge.set(static_cast<std::int64_t>(m_epoch));
     note_reached();
     m_applied_upto = m_machine->applied().height.value;
+    const auto newest = certificate();
+    for (const auto& [member, sig] : newest.signatures)
+        if (member < m_signed_upto.size()) m_signed_upto[member] = std::max(m_signed_upto[member], newest.body.height);
     return {};
 }
 

@@ -86,7 +86,7 @@ private:
         explicit connection(tcp::socket socket) : stream(std::move(socket)) {}
         beast::tcp_stream stream;
         time_point waits_since{};
-        bool waits = true;  // for a request's head
+        bool waits = true;  // for the peer: to ask, or to read its answer
     };
 
     awaitable<void> accept_all() {
@@ -172,7 +172,6 @@ private:
         stream.expires_after(m_how.head_timeout);
         auto reading = http::async_read_header(stream, buffer, head, as_result);
         auto [bad, n] = co_await std::move(reading);
-        with.waits = false;
         if (bad) {
             auto refusing = refuse_head(stream, bad);
             co_await std::move(refusing);
@@ -190,8 +189,11 @@ private:
         asked.if_none_match = text_of(request[http::field::if_none_match]);
         const bool keep = m_how.keep_alive && head.keep_alive() && !m_tasks.stopping();
         const bool bodyless = asked.method == "HEAD";
+        with.waits = false;
         auto answering = m_answer(std::move(asked));
         auto answer = co_await std::move(answering);
+        with.waits = true;
+        with.waits_since = m_world.now();
         auto sending = send(stream, std::move(answer), keep, bodyless);
         const bool sent = co_await std::move(sending);
         co_return sent && keep;

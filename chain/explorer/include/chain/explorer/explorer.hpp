@@ -21,6 +21,7 @@ public:
         std::string listen = "127.0.0.1:0";
         std::size_t connections_max = 64;
         std::size_t queue_max = 64;  // requests that wait for the reading thread
+        net::duration queue_time_max = std::chrono::seconds(10);  // what waited longer is refused: nobody may wait for it any more
         net::duration head_timeout = std::chrono::seconds(5);
         net::duration idle_timeout = std::chrono::seconds(30);
     };

@@ -25,7 +25,7 @@ struct block_entry {
 
 enum class standing : std::uint8_t {
     counted,      // the account's: applied, or refused by the ledger
-    repeated,     // it had been before; nothing happened
+    repeated,     // it had counted before; nothing happened
     passed_over,  // cannot be told to be the account's, or came too late: changed nothing
 };
 inline standing wire_enum_max(standing) { return standing::passed_over; }

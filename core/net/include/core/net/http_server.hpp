@@ -1,8 +1,8 @@
 // Small answers over plain HTTP/1.1, to requests without a body: what a program's metrics and the ledger's API stand on.
 //
 // Bounded, whatever a peer does: connections, a head's bytes and the time it takes, silence between requests, the time an
-// answer takes to be read. When all connections are taken, the one that has waited longest for a request gives way, so
-// that silent peers keep nobody out. Runs on one executor of its env; handlers are called there and must not block.
+// answer takes to be read. When all connections are taken, the one that has waited longest for its peer gives way, so
+// that neither silent nor deaf peers keep anybody out. Runs on one executor of its env; handlers are called there and must not block.
 #pragma once
 
 #include <core/base/metrics.hpp>

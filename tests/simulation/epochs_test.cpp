@@ -1,0 +1,215 @@
+// Epochs of a committee: how they end and begin while members die, and how a member comes back that was away, or has lost its disk.
+#include <support/committee_run.hpp>
+
+using namespace cess;
+using namespace cess::test;
+using namespace std::chrono_literals;
+
+TEST_CASE("epochs end and begin under load, and clients follow, those who know the genesis alone too") {
+    committee_run on(11);
+    on.epoch_rounds = 60;
+    on.closed_epochs = 100;
+    on.start_all();
+    for (std::size_t i = 0; i < 60; ++i) {
+        on.submit(i, 1min);
+        on.world.run_for(100ms);
+    }
+    on.world.run_for(10s);
+    CHECK(on.done(0, 60));
+    CHECK(on.agree());
+    CHECK(on.epoch(0) >= 3);
+    on.client = chain::make_client(on.world, *on.caller, on.config);
+    for (std::size_t i = 0; i < 60; ++i) CHECK(on.present(i));
+    CHECK(on.client->trust().now().epoch == on.epoch(0));
+    const auto height = on.all[0]->node->height().value;
+    CHECK(height >= 60 + on.epoch(0));  // each epoch's end has one of its own
+    for (std::uint64_t h = 1; h <= height; ++h) {
+        const auto first = on.block(0, h), other = on.block(1, h);
+        REQUIRE(first.has_value());
+        REQUIRE(other.has_value());
+        CHECK(*other == *first);
+    }
+}
+
+TEST_CASE("a member that was away while an epoch ended comes into the next one") {
+    for (const bool power : {false, true}) {
+        committee_run on(12);
+        on.epoch_rounds = 60;
+        on.start_all();
+        on.submit(0, 1min);
+        on.world.run_for(1s);
+        on.end(3, power);
+        std::size_t next = 1;
+        for (; on.epoch(0) == 0 && next < 100; ++next) {
+            on.submit(next, 1min);
+            on.world.run_for(300ms);
+        }
+        on.world.run_for(2s);
+        CHECK(on.epoch(0) == 1);
+        CHECK(on.done(0, next));
+        REQUIRE(on.start(3).has_value());
+        on.world.run_for(20s);
+        CHECK(on.epoch(3) == on.epoch(0));
+        on.end(2, false);  // now it is needed
+        on.submit(next, 1min);
+        on.world.run_for(10s);
+        CHECK(on.done(next, next + 1));
+        CHECK(on.agree());
+    }
+}
+
+TEST_CASE("a member that was away for epochs whose logs have gone takes the state, and counts at once") {
+    committee_run on(13);
+    on.epoch_rounds = 40;
+    on.start_all();
+    on.submit(0, 1min);
+    on.world.run_for(1s);
+    on.end(3, true);
+    auto next = on.run_to_epoch(0, 3, 1);
+    on.world.run_for(5s);
+    REQUIRE(on.done(0, next));
+    REQUIRE(on.start(3).has_value());
+    on.world.run_for(10s);
+    CHECK(on.epoch(3) == on.epoch(0));
+    CHECK(on.knows(3, next));
+    on.end(2, false);  // now it is needed
+    on.submit(next, 1min);
+    on.world.run_for(10s);
+    CHECK(on.done(next, next + 1));
+    CHECK(on.agree());
+    const auto folders = on.all[3]->disk.list("/chain/dag");
+    REQUIRE(folders.has_value());
+    CHECK(folders->size() <= 2);
+}
+
+TEST_CASE("a member that has lost its disk takes the state, though one who is asked spoils it, and says nothing before the next epoch") {
+    committee_run on(14);
+    on.epoch_rounds = 2000;
+    on.start_all();
+    std::size_t next = 0;
+    for (; next < 30; ++next) {
+        on.submit(next, 1min);
+        on.world.run_for(20ms);
+    }
+    on.epoch_rounds = 60;
+    for (std::size_t i = 0; i < members; ++i) {  // with shorter epochs
+        on.end(i, false);
+        REQUIRE(on.start(i).has_value());
+        on.world.run_for(1s);
+    }
+    next = on.run_to_epoch(0, 2, next);
+    on.world.run_for(5s);
+    REQUIRE(on.done(0, next));
+    on.epoch_rounds = 100'000;  // from here on for its sake alone
+    for (std::size_t i = 0; i < 3; ++i) {
+        on.end(i, false);
+        REQUIRE(on.start(i).has_value());
+        on.world.run_for(1s);
+    }
+    on.end(3, true);
+    on.wipe(3);
+    on.all[3]->caller->spoils_of = on.all[1]->id();
+    on.all[3]->caller->spoils = 1;
+    const auto lost_in = on.epoch(0);
+    REQUIRE(on.start(3).has_value());
+    on.world.run_for(5s);
+    CHECK(on.knows(3, next));
+    CHECK(on.epoch(3) == lost_in);
+    CHECK(on.own_blocks(3) == 0);
+    on.submit(next, 1min);
+    on.world.run_for(2s);
+    CHECK(on.done(next, next + 1));
+    CHECK(on.knows(3, ++next));
+    CHECK(on.own_blocks(3) == 0);
+    next = on.run_to_epoch(3, lost_in + 1, next);
+    on.world.run_for(10s);
+    CHECK(on.epoch(3) == lost_in + 1);
+    CHECK(on.own_blocks(3) > 0);
+    on.end(0, false);  // now it is needed
+    on.submit(next, 1min);
+    on.world.run_for(10s);
+    CHECK(on.done(next, next + 1));
+    CHECK(on.agree());
+}
+
+TEST_CASE("a member that loses its disk in the first epoch follows in silence; one that dies while it fetches the state begins anew") {
+    committee_run on(15);
+    on.epoch_rounds = 100'000;
+    on.start_all();
+    for (std::size_t i = 0; i < 10; ++i) {
+        on.submit(i, 1min);
+        on.world.run_for(20ms);
+    }
+    on.world.run_for(1s);
+    on.end(3, true);
+    on.wipe(3);
+    REQUIRE(on.start(3).has_value());
+    on.world.run_for(1s);
+    CHECK(on.knows(3, 10));
+    CHECK(on.epoch(3) == 0);
+    CHECK(on.own_blocks(3) == 0);
+    auto next = on.run_to_epoch(0, 2, 10);
+    on.end(3, true);
+    on.wipe(3);
+    for (int i = 0; i < 20; ++i) {
+        REQUIRE(on.start(3).has_value());
+        on.all[3]->disk.die_at(on.random.below(12));
+        on.world.run_for(std::chrono::milliseconds(on.random.below(40)));
+        on.end(3, on.random.below(2) == 0);
+    }
+    REQUIRE(on.start(3).has_value());
+    on.world.run_for(10s);
+    next = on.run_to_epoch(3, on.epoch(0) + 1, next);
+    on.world.run_for(10s);
+    CHECK(on.knows(3, next));
+    CHECK(on.own_blocks(3) > 0);
+    CHECK(on.agree());
+}
+
+TEST_CASE("a member without its disk that reaches nobody can be stopped, while it fetches the state too") {
+    committee_run on(16);
+    on.epoch_rounds = 60;
+    on.start_all();
+    const auto next = on.run_to_epoch(0, 2, 0);
+    on.end(3, true);
+    on.wipe(3);
+    for (std::size_t i = 0; i < 3; ++i) on.end(i, false);
+    REQUIRE(on.start(3).has_value());
+    on.world.run_for(1s);
+    on.end(3, false);  // it knows nothing yet
+    on.epoch_rounds = 100'000;
+    for (std::size_t i = 0; i < 3; ++i) REQUIRE(on.start(i).has_value());
+    REQUIRE(on.start(3).has_value());
+    on.all[3]->caller->mute = 0x0282;
+    on.world.run_for(5s);
+    CHECK_FALSE(on.knows(3, 1));
+    CHECK(on.ask(*on.caller, 3, chain::method::nodes, wire::encode(chain::nodes_request()), {}) == errc::unavailable);
+    on.end(3, false);  // it is in the middle of it
+    REQUIRE(on.start(3).has_value());
+    on.all[3]->caller->mute = 0;
+    on.world.run_for(30s);
+    CHECK(on.knows(3, next));
+    CHECK(on.agree());
+}
+
+TEST_CASE("who is behind is no witness that a log has gone") {
+    committee_run on(17);
+    on.epoch_rounds = 100'000;
+    on.start_all();
+    on.submit(0, 1min);
+    on.world.run_for(1s);
+    auto head = wire::encode(std::pair(std::uint8_t{2}, std::pair(ledger::id_of(on.config.origin), std::uint64_t{7})));  // of an epoch to come
+    append(head, wire::encode(std::pair(std::vector<consensus::block_ref>(), std::optional<consensus::round_number>(1))));
+    CHECK(on.ask(*on.all[1]->caller, 0x0281, head, {}) == errc::unavailable);
+}
+
+TEST_CASE("members die with and without their power while epochs end, and nothing acknowledged is lost") {
+    for (std::uint64_t seed = 1; seed <= 16; ++seed) {
+        committee_run on(seed + 40);
+        on.epoch_rounds = 20 + seed * 3;
+        INFO("seed " << seed);
+        CHECK(ordeal(on, 8) == "");
+        CHECK(on.epoch(0) >= 1);
+    }
+}
+
