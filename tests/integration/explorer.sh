@@ -99,8 +99,11 @@ say "a member without an index gets one"
 line=$(grep '^explorer' "$net/nodes/consensus-4/node.toml")
 sed -i '/^explorer/d' "$net/nodes/consensus-4/node.toml"
 end_pid "$(node_pid consensus-4)" KILL
+fill 7 9
+behind=$(api status | field '["members"][3]["behind"]')
+[ "$behind" -ge 1 ] || fail "a dead member is not behind: $(api status)"
 cess dev up --dir "$net" --separate > /dev/null || fail "dev up without the API"
-fill 7 12
+fill 10 12
 settled 1 2 3
 printf '%s\n' "$line" > "$work/toml" && cat "$net/nodes/consensus-4/node.toml" >> "$work/toml" && cp "$work/toml" "$net/nodes/consensus-4/node.toml"
 end_pid "$(node_pid consensus-4)" KILL

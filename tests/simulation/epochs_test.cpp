@@ -203,6 +203,49 @@ TEST_CASE("who is behind is no witness that a log has gone") {
     CHECK(on.ask(*on.all[1]->caller, 0x0281, head, {}) == errc::unavailable);
 }
 
+TEST_CASE("an index that is kept from later on has all epochs whose logs are here; behind a state that was fetched it begins there") {
+    committee_run on(19);
+    on.epoch_rounds = 40;
+    on.closed_epochs = 100;
+    on.start_all();
+    auto next = on.run_to_epoch(0, 3, 0);
+    on.end(0, false);
+    on.all[0]->indexed = true;
+    REQUIRE(on.start(0).has_value());
+    on.world.run_for(10s);
+    const auto& whole = on.all[0]->node->certified();
+    REQUIRE(whole.indexed().has_value());
+    CHECK(whole.indexed()->from.value == 1);
+    std::size_t transactions = 0, without = 0;
+    for (std::uint64_t h = 1; h <= on.all[0]->node->height().value; ++h) {
+        const auto block = whole.block({h});
+        REQUIRE(block.has_value());
+        transactions += block->transactions;
+        without += block->transactions == 0 ? 1 : 0;
+    }
+    CHECK(transactions == next);
+    CHECK(without == on.epoch(0));  // the ends
+    on.closed_epochs = 1;
+    for (const std::size_t i : {0, 1, 2}) {
+        on.end(i, false);
+        REQUIRE(on.start(i).has_value());
+        on.world.run_for(1s);
+    }
+    on.end(3, true);
+    on.wipe(3);
+    on.all[3]->indexed = true;
+    REQUIRE(on.start(3).has_value());
+    on.world.run_for(10s);
+    on.submit(next, 1min);
+    on.world.run_for(5s);
+    CHECK(on.done(next, next + 1));
+    const auto& late = on.all[3]->node->certified();
+    REQUIRE(late.indexed().has_value());
+    CHECK(late.indexed()->from.value > 1);
+    CHECK(late.indexed()->upto == on.all[3]->node->height());
+    CHECK(late.block(late.indexed()->upto).has_value());
+}
+
 TEST_CASE("members die with and without their power while epochs end, and nothing acknowledged is lost") {
     for (std::uint64_t seed = 1; seed <= 16; ++seed) {
         committee_run on(seed + 40);

@@ -44,7 +44,10 @@ public:
         limits.log_file_size = file_size;
         limits.replay_blocks_max = 5;
         recovering = true;
-        auto made = chain::make_validator({world, disk, "/chain/blocks", store, validator_key, config.origin, workers, count, limits});
+        chain::validator_dependencies needs{world, disk, "/chain/blocks", store, validator_key, config.origin, workers, count, limits};
+        // It never lacks a block, so that nothing is ever to be built.
+        if (indexed) needs.index = {[]() -> result<std::unique_ptr<kv::store>> { return error(errc::unsupported, "no scratch store"); }, [] {}};
+        auto made = chain::make_validator(std::move(needs));
         recovering = false;
         if (!made) return std::move(made).error();
         node = std::move(*made);
@@ -108,6 +111,7 @@ public:
     std::unique_ptr<chain::validator> node;
     std::map<std::size_t, error> outcomes;
     bool recovering = false;
+    bool indexed = false;
     std::uint64_t file_size = 2048;  // a few blocks a file
 };
 
@@ -143,6 +147,30 @@ TEST_CASE("no acknowledged transaction is lost or applied twice, whenever the va
         INFO("seed " << seed);
         chain_run on(seed);
         CHECK(ordeal(on, 4) == "");
+    }
+}
+
+TEST_CASE("an index has every transaction once and every block, whenever the validator dies") {
+    for (std::uint64_t seed = 1; seed <= 50; ++seed) {
+        INFO("seed " << seed);
+        chain_run on(seed);
+        on.indexed = true;
+        REQUIRE(ordeal(on, 4) == "");
+        const auto& records = on.node->certified();
+        const auto range = records.indexed().value();
+        CHECK(range.from.value == 1);
+        CHECK(range.upto == on.node->height());
+        CHECK(records.of_account(on.account.id(), std::nullopt, 1000)->size() == on.outcomes.size());
+        for (block_height height{1}; height <= range.upto; height = height.next()) {
+            const auto block = consensus::named(wire::decode<consensus::block>(records.encoded_block(height).value()).value());
+            const auto entry = records.block(height).value();
+            CHECK(entry.digest == block->ref.digest);
+            REQUIRE(entry.transactions == block->body().payload.size());
+            const auto listed = records.transactions(height, 0, 1000).value();
+            REQUIRE(listed.size() == entry.transactions);
+            for (std::size_t i = 0; i < listed.size(); ++i)
+                CHECK(listed[i].id == ledger::digest_of(wire::decode<ledger::signed_transaction>(block->body().payload[i])->body));
+        }
     }
 }
 

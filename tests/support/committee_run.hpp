@@ -80,6 +80,7 @@ struct member {
     metrics count;
     std::unique_ptr<throwing_caller> caller;
     chain::validator_limits limits;
+    bool indexed = false;  // it keeps an index
     net::worker_pool* workers = nullptr;  // its own, if set
     net::worker_pool* readers = nullptr;
     std::unique_ptr<chain::validator> node;
@@ -126,6 +127,7 @@ public:
         needs.limits.epoch_rounds_min = 40;
         needs.limits.closed_epochs = closed_epochs;
         needs.committee.emplace(chain::committee_dependencies{*m.caller, config.validators, m.coin, pace, m.readers ? *m.readers : workers});
+        if (m.indexed) needs.index = {[] { return result<std::unique_ptr<kv::store>>(std::make_unique<kv::memory_store>()); }, [] {}};
         TRY(m.node, chain::make_validator(std::move(needs)));
         network.add(m.id(), *m.node);
         net::local_network::fate distant;

@@ -141,6 +141,9 @@ TEST_CASE("an index that is made later, with interruptions, is the one that was 
     later.open();
     CHECK(later.records().indexed()->from.value == 151);
     CHECK(later.records().block({1}).error().code == errc::unavailable);
+    const auto first = one.records().transactions({1}, 0, 1)->at(0).id;
+    CHECK(later.records().find(first).error().code == errc::unavailable);
+    CHECK(later.records().lineages_of({}, std::nullopt, 1).error().code == errc::unavailable);
     kv::memory_store scratch;
     const auto build = [&](int steps_max) {
         chain::index_builder builder({scratch, *later.on, later.store, later.origin, false, [&](block_height height) { return later.read_block(height); }});
@@ -166,6 +169,8 @@ TEST_CASE("an index that is made later, with interruptions, is the one that was 
         return out;
     };
     CHECK(all_of(one.store) == all_of(later.store));
+    CHECK(later.records().find(first)->first == chain::transaction_place{{1}, 0});
+    CHECK(later.records().find({}).error().code == errc::not_found);
     CHECK_FALSE(chain::index_builder({scratch, *later.on, later.store, later.origin, false, {}}).step().value());
     later.open();
     CHECK(later.records().indexed()->from.value == 1);

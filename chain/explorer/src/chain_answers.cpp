@@ -172,12 +172,13 @@ result<answered> blocks(const records& on, const target& what) {
     out.body["height"] = range.upto.value;
     auto& rows = out.body["blocks"] = json::array();
     auto at = above.value;
-    while (at > std::max<std::uint64_t>(range.from.value, 1) && rows.size() < what.page()) {
+    while (at > 1 && rows.size() < what.page()) {
+        if (at <= range.from.value && !rows.empty()) break;  // the next page says that the index is being built
         --at;
         TRY(const auto entry, on.block({at}));
         rows.push_back(summary_of({at}, entry));
     }
-    out.body["next"] = at > 1 && !rows.empty() ? next_page(what, "before", std::to_string(at)) : json();
+    out.body["next"] = at > 1 ? next_page(what, "before", std::to_string(at)) : json();
     return out;
 }
 
@@ -228,6 +229,7 @@ result<answered> account_transactions(const records& on, const target& what) {
     answered out;
     out.body["height"] = range.upto.value;
     out.body["account"] = id.hex();
+    out.body["complete"] = range.from.value <= 1;  // else the index is being built, and older ones are missing
     CHECK_OK(put_rows(out.body["transactions"], on, places));
     out.body["next"] = more ? next_page(what, "before", cursor_of(places.back())) : json();
     return out;

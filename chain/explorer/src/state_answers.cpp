@@ -270,6 +270,7 @@ result<answered> account_of(const records& on, const target& what) {
     out.body["volumes"] = std::move(owned.body["volumes"]);
     out.body["volumes_next"] = std::move(owned.body["next"]);
     out.body["transactions"] = std::move(sent.body["transactions"]);
+    out.body["complete"] = std::move(sent.body["complete"]);
     out.body["transactions_next"] = std::move(sent.body["next"]);
     return out;
 }

@@ -39,7 +39,10 @@ result<std::vector<transaction_entry>> node_records::transactions(block_height h
 
 result<std::pair<transaction_place, transaction_entry>> node_records::find(const hash256& transaction) const {
     TRY(const auto range, indexed());
-    return index::find(m_from.store, transaction, range.upto);
+    auto found = index::find(m_from.store, transaction, range.upto);
+    if (!found && found.error().code == errc::not_found && range.from.value > 1)
+        return error(errc::unavailable, "transaction " + transaction.hex() + " is not in the index yet, which is being built and begins at block " + std::to_string(range.from.value));
+    return found;
 }
 
 result<std::vector<transaction_place>> node_records::of_account(const account_id& account, const std::optional<transaction_place>& before, std::size_t limit) const {
@@ -48,8 +51,11 @@ result<std::vector<transaction_place>> node_records::of_account(const account_id
 }
 
 result<std::vector<volume_id>> node_records::lineages_of(const segment_id& segment, const std::optional<volume_id>& after, std::size_t limit) const {
-    CHECK_OK(indexed());
-    return index::lineages_of(m_from.store, segment, after, limit);
+    TRY(const auto range, indexed());
+    auto found = index::lineages_of(m_from.store, segment, after, limit);
+    if (found && found->empty() && range.from.value > 1)
+        return error(errc::unavailable, "segment " + segment.hex() + " is not in the index yet, which is being built and begins at block " + std::to_string(range.from.value));
+    return found;
 }
 
 }  // namespace cess::chain

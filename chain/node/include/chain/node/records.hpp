@@ -72,7 +72,8 @@ public:
     virtual result<ledger::state_certificate> look(const std::function<void(ledger::state&)>& f) const = 0;
     virtual result<bytes> encoded_block(block_height height) const = 0;
 
-    // Of the index; errc::not_found past the ends of indexed(), errc::unsupported without an index.
+    // Of the index. errc::not_found past what is certified; errc::unavailable before the index's beginning, and of what is not
+    // in it while it is being built; errc::unsupported without one.
     virtual result<indexed_range> indexed() const = 0;
     virtual result<block_entry> block(block_height height) const = 0;
     // From `from` on (one past the last is where the next page begins).
