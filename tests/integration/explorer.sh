@@ -48,7 +48,7 @@ tree=$(api volumes | python3 -c 'import json, sys; print(next(v["id"] for v in j
 [ "$(api "volumes/$tree/views" | field '["views"][0]["name"]')" = monday ] || fail "views: $(api "volumes/$tree/views")"
 [ "$(api nodes | field '["nodes"].__len__()')" = 5 ] || fail "nodes: $(api nodes)"
 head=$(curl -sS -I --max-time 20 "http://$(address)/v1/blocks/1")
-grep -qi '^cache-control:.*immutable' <<< "$head" && grep -qi '^access-control-allow-origin: \*' <<< "$head" || fail "headers: $head"
+grep -qi '^cache-control:.*max-age=300' <<< "$head" && grep -qi '^access-control-allow-origin: \*' <<< "$head" || fail "headers: $head"
 tag=$(sed -n 's/^ETag: \(.*\)\r$/\1/p' <<< "$head")
 [ "$(curl -sS -o /dev/null -w '%{http_code}' -H "If-None-Match: $tag" "http://$(address)/v1/blocks/1")" = 304 ] || fail "a known answer is sent again"
 [ "$(curl -sS -o /dev/null -w '%{http_code}' -X OPTIONS "http://$(address)/v1/blocks")" = 204 ] || fail "preflight"

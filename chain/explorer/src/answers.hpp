@@ -12,7 +12,7 @@ namespace cess::chain {
 
 struct answered {
     json body;
-    bool immutable = false;  // the same for ever, at every node
+    bool immutable = false;  // the same as long as the network is
 };
 using answerer = result<answered> (*)(const records& on, const target& what);
 
@@ -44,7 +44,7 @@ result<answered> segments(const records& on, const target& what);
 result<answered> proof(const records& on, const target& what);
 
 // What they share.
-[[nodiscard]] const ledger::committee& signers_of(const records& on, const ledger::state_certificate& certificate);
+[[nodiscard]] ledger::committee signers_of(const ledger::state_certificate& certificate);
 template <class Id>
 [[nodiscard]] result<Id> id_in(const target& what, std::size_t part, const char* kind) {
     auto id = Id::parse(what.path[part]);

@@ -78,7 +78,7 @@ result<answered> status_of(const records& on, const target&) {
     });
     const auto progress = on.now();
     const auto& origin = on.origin();
-    const auto& signers = signers_of(on, certificate);
+    const auto signers = signers_of(certificate);
     const auto height = certificate.body.height;
     answered out;
     auto& body = out.body;
@@ -127,13 +127,12 @@ result<answered> genesis_of(const records& on, const target&) {
     out.body["geometry"] = to_json(origin.default_geometry);
     out.body["committee"] = to_json(origin.first);
     out.body["encoded"] = to_hex(wire::encode(origin));
-    out.immutable = true;
     return out;
 }
 
 result<answered> committee_of(const records& on, const target&) {
     TRY(const auto certificate, newest(on));
-    const auto& signers = signers_of(on, certificate);
+    const auto signers = signers_of(certificate);
     std::vector<std::string> addresses(signers.members.size());
     (void)on.look([&](ledger::state& state) {  // addresses are for people
         for (std::size_t i = 0; i < signers.members.size(); ++i) {
@@ -206,12 +205,13 @@ result<answered> transaction(const records& on, const target& what) {
     TRY(const auto id, id_in<hash256>(what, 2, "transaction"));
     TRY(const auto found, on.find(id));
     const auto& [at, entry] = found;
-    TRY(const auto whole, transaction_in(on, at.height, id));
+    const auto whole = transaction_in(on, at.height, id);
+    if (!whole && whole.error().code != errc::not_found) return whole.error();
     answered out;
     out.body = placed(at, entry);
-    out.body["expires"] = whole.body.expires.value;
-    out.body["signature"] = whole.sig.hex();
-    out.body["action"] = to_json(whole.body.what);
+    out.body["expires"] = whole ? json(whole->body.expires.value) : json();  // the log of its epoch has gone
+    out.body["signature"] = whole ? json(whole->sig.hex()) : json();
+    out.body["action"] = whole ? to_json(whole->body.what) : json();
     out.immutable = entry.how == standing::counted;
     return out;
 }

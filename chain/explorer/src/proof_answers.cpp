@@ -66,7 +66,7 @@ result<answered> proof(const records& on, const target& what) {
     out.body["value"] = proved.value ? json(to_hex(*proved.value)) : json();
     out.body["proof"] = to_json(proved.proof);
     out.body["certificate"] = to_json(proved.certificate);
-    out.body["committee"] = to_json(signers_of(on, proved.certificate));
+    out.body["committee"] = to_json(signers_of(proved.certificate));
     return out;
 }
 

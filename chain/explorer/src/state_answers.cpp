@@ -220,6 +220,7 @@ result<answered> segments(const records& on, const target& what) {
         after = *lineage;
     }
     TRY(auto lineages, on.lineages_of(id, after, what.page() + 1));
+    TRY(const auto range, on.indexed());
     if (lineages.empty() && !after) return error(errc::not_found, "segment " + id.hex() + " was never committed by a volume");
     const bool more = lineages.size() > what.page();
     if (more) lineages.pop_back();
@@ -231,6 +232,7 @@ result<answered> segments(const records& on, const target& what) {
     answered out;
     out.body["height"] = certificate.body.height.value;
     out.body["id"] = id.hex();
+    out.body["complete"] = range.from.value <= 1;
     auto& rows = out.body["segments"] = json::array();
     for (const auto& each : fates) {
         json row;
@@ -263,7 +265,8 @@ result<answered> account_of(const records& on, const target& what) {
     part.path.back() = "transactions";
     TRY(auto sent, account_transactions(on, part));
     if (owned.body["volumes"].empty() && sent.body["transactions"].empty())
-        return error(errc::not_found, "account " + id.hex() + " owns no volume and has sent no transaction");
+        return sent.body["complete"] ? error(errc::not_found, "account " + id.hex() + " owns no volume and has sent no transaction")
+                                     : error(errc::unavailable, "account " + id.hex() + " owns no volume, and the index does not reach back to the first transactions");
     answered out;
     out.body["height"] = owned.body["height"];
     out.body["id"] = id.hex();

@@ -40,8 +40,9 @@ result<std::vector<transaction_entry>> node_records::transactions(block_height h
 result<std::pair<transaction_place, transaction_entry>> node_records::find(const hash256& transaction) const {
     TRY(const auto range, indexed());
     auto found = index::find(m_from.store, transaction, range.upto);
-    if (!found && found.error().code == errc::not_found && range.from.value > 1)
-        return error(errc::unavailable, "transaction " + transaction.hex() + " is not in the index yet, which is being built and begins at block " + std::to_string(range.from.value));
+    const bool counted = found && found->second.how == standing::counted;
+    if (!counted && (found || found.error().code == errc::not_found) && range.from.value > 1)
+        return error(errc::unavailable, "transaction " + transaction.hex() + " may stand before block " + std::to_string(range.from.value) + ", where the index begins");
     return found;
 }
 
@@ -53,8 +54,8 @@ result<std::vector<transaction_place>> node_records::of_account(const account_id
 result<std::vector<volume_id>> node_records::lineages_of(const segment_id& segment, const std::optional<volume_id>& after, std::size_t limit) const {
     TRY(const auto range, indexed());
     auto found = index::lineages_of(m_from.store, segment, after, limit);
-    if (found && found->empty() && range.from.value > 1)
-        return error(errc::unavailable, "segment " + segment.hex() + " is not in the index yet, which is being built and begins at block " + std::to_string(range.from.value));
+    if (found && found->empty() && !after && range.from.value > 1)
+        return error(errc::unavailable, "segment " + segment.hex() + " may have been committed before block " + std::to_string(range.from.value) + ", where the index begins");
     return found;
 }
 

@@ -331,16 +331,31 @@ result<bytes> record_log::read(const place& at) {
     return std::move(found->body);
 }
 
-result<record_log::place> record_log::find(std::uint64_t number) {
+// None in a file whose records have to be found first.
+result<std::optional<record_log::place>> record_log::find_known(std::uint64_t number, std::uint64_t& file) const {
     std::lock_guard lock(m_mutex);
     if (number == 0 || number > m_durable || m_firsts.empty() || number < m_firsts.front()) return error(errc::not_found, m_form.noun + " " + std::to_string(number));
-    const auto first = *std::prev(std::upper_bound(m_firsts.begin(), m_firsts.end(), number));
-    if (first != m_firsts.back() && m_found.first != first) {
-        TRY(m_found, scan(first, false, 0));
+    file = *std::prev(std::upper_bound(m_firsts.begin(), m_firsts.end(), number));
+    if (file != m_firsts.back() && m_found.first != file) return std::optional<place>();
+    const auto& in = file == m_firsts.back() ? m_tail : m_found;
+    if (number - file >= in.offsets.size()) return error(errc::corrupt, path_of(file) + " ends early; restore the file");
+    return std::optional(place{file, in.offsets[number - file], number});
+}
+
+result<record_log::place> record_log::find(std::uint64_t number) {
+    std::uint64_t file = 0;
+    {
+        TRY(const auto known, find_known(number, file));
+        if (known) return *known;
     }
-    const auto& in = first == m_firsts.back() ? m_tail : m_found;
-    if (number - first >= in.offsets.size()) return error(errc::corrupt, path_of(first) + " ends early; restore the file");
-    return place{first, in.offsets[number - first], number};
+    std::lock_guard one(m_scanning);
+    for (;;) {
+        TRY(const auto known, find_known(number, file));  // another may have looked for it
+        if (known) return *known;
+        TRY(auto found, scan(file, false, 0));
+        std::lock_guard lock(m_mutex);
+        m_found = std::move(found);
+    }
 }
 
 std::uint64_t record_log::durable() const {

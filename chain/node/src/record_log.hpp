@@ -104,11 +104,13 @@ private:
     result<void> settle_tail(std::uint64_t durable);
     result<void> start_file(std::uint64_t first);
     result<file_handle> handle_of(std::uint64_t first);  // REQUIRES: m_mutex
+    result<std::optional<place>> find_known(std::uint64_t number, std::uint64_t& file) const;
 
     os::file_system& m_disk;
     const std::string m_directory;
     const form m_form;
-    mutable std::mutex m_mutex;
+    std::mutex m_scanning;                // before m_mutex: a whole file is read by one at a time, and nobody who writes waits for it
+    mutable std::mutex m_mutex;           // of what follows
     std::vector<std::uint64_t> m_firsts;  // of all files, ascending
     std::uint64_t m_last = 0;              // that was appended
     std::uint64_t m_durable = 0;
