@@ -155,7 +155,8 @@ net::awaitable<result<void>> network_client::follow_from(std::size_t which, net:
 net::awaitable<result<void>> network_client::follow_handovers(net::time_point deadline) {
     result<void> last = error(errc::unavailable, "the configuration names no consensus node");
     for (std::size_t i = 0; i < m_config.validators.size(); ++i) {
-        auto following = follow_from((m_favourite + i) % m_config.validators.size(), deadline);
+        const auto share = (deadline - m_world.now()) / static_cast<int>(m_config.validators.size() - i);  // one that hangs leaves the others theirs
+        auto following = follow_from((m_favourite + i) % m_config.validators.size(), m_world.now() + share);
         last = co_await std::move(following);
         if (last && !m_trust.wants_handovers()) co_return last;
     }
