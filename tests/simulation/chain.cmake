@@ -1,3 +1,4 @@
 cess_test(simulation/validator_test chain_node chain_client cess_world cess_faulty_disk)
 cess_test(simulation/committee_test chain_node chain_client cess_world cess_faulty_disk)
 cess_test(simulation/epochs_test chain_node chain_client cess_world cess_faulty_disk)
+target_include_directories(epochs_test PRIVATE ${PROJECT_SOURCE_DIR}/chain/node/src)

@@ -13,7 +13,9 @@
 
 #include <catch2/catch.hpp>
 
+#include <functional>
 #include <future>
+#include <set>
 
 namespace cess::test {
 
@@ -41,29 +43,34 @@ public:
     std::size_t largest = 0;  // of what one batch changed of the state, in bytes
 };
 
-// Throws out of every call, as what it stands on may when memory is short; or spoils pieces of the state, as liars among those who are asked may.
+// Throws out of every call, as what it stands on may when memory is short; hears nobody, or not some; and spoils what it is told, as liars among those
+// who are asked may.
 class throwing_caller final : public net::caller {
 public:
     explicit throwing_caller(std::unique_ptr<net::caller> to) : below(std::move(to)) {}
-    net::awaitable<result<net::reply>> spoiled(net::awaitable<result<net::reply>> call) {
-        auto got = co_await std::move(call);
-        if (!got || got->body.size() < 10) co_return got;
-        auto body = to_bytes(as_text(got->body));
-        body[body.size() - 1 - spoils++ % 8] ^= std::byte{1};
-        got->body = std::move(body);
-        co_return got;
-    }
     net::awaitable<result<net::reply>> call(net::peer to, net::request what, net::time_point deadline, net::lane on) override {
         if (throws) throw std::runtime_error("out of everything");
-        if (what.method == mute) what.method = 0xffff;
-        if (spoils > 0 && to.id == spoils_of && what.method == 0x0282) return spoiled(below->call(std::move(to), std::move(what), deadline, on));
-        return below->call(std::move(to), std::move(what), deadline, on);
+        const auto method = what.method;
+        if (method == mute || (method == 0x0280 && deaf.contains(to.id))) what.method = 0xffff;
+        if (method == 0x0282) ++pieces_asked;
+        const bool lie = spoil && to.id == spoils_of;
+        auto calling = below->call(std::move(to), std::move(what), deadline, on);
+        return lie ? spoiled(method, std::move(calling)) : std::move(calling);
     }
     std::unique_ptr<net::caller> below;
     bool throws = false;
     net::method_id mute = 0;  // is not understood by anybody
+    std::set<node_id> deaf;   // hear of no blocks
+    std::size_t pieces_asked = 0;  // of states
     node_id spoils_of;
-    std::size_t spoils = 0;  // so many pieces, and one
+    std::function<void(net::method_id method, net::reply& answer)> spoil;
+
+private:
+    net::awaitable<result<net::reply>> spoiled(net::method_id method, net::awaitable<result<net::reply>> call) {
+        auto got = co_await std::move(call);
+        if (got) spoil(method, *got);
+        co_return got;
+    }
 };
 
 struct waiting_task final : net::worker_pool::task {

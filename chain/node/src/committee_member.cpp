@@ -256,7 +256,7 @@ net::awaitable<result<ledger::state_certificate>> committee_member::last_from(co
     co_return std::move(all->front());
 }
 
-// Its blocks of this epoch are in its log, and nobody sends more of them.
+// Its blocks of this epoch are in its log, and nobody sends more of them. What is missing may be of any round that is not decided.
 void committee_member::note_ended(consensus::author_index at) {
     if (!m_started || stopped() || m_replica.closed()) return;
     auto& asked = m_asked_for_rounds[at];
@@ -264,7 +264,7 @@ void committee_member::note_ended(consensus::author_index at) {
     asked = now();
     consensus::request what;
     what.peer = at;
-    what.from = m_replica.graph().highest();
+    what.from = m_replica.order().committed_round();
     m_links.ask(std::move(what));
 }
 
@@ -391,7 +391,7 @@ net::awaitable<void> committee_member::wait_until(consensus::instant at) {
 
 net::awaitable<void> committee_member::take_contribution(block_height height, signature sig) {
     m_replica.contribute(height, sig);
-    m_links.broadcast(height, sig);
+    if (!m_replica.closed()) m_links.broadcast(height, sig);  // the last one stands in blocks alone, behind what decided the end, durable
     if (!m_contributed || m_contributed->first < height) {
         m_contributed.emplace(height, sig);
         m_contributed_at = now();
@@ -637,6 +637,12 @@ result<bytes> committee_member::encoded_block(block_height height, const block_p
 }
 
 // ---- the end ----------------------------------------------------------------------------------------------
+
+// What it decided by is in the log then, for others.
+result<void> committee_member::finish() {
+    CHECK_OK(m_archive.log->append(std::exchange(m_to_log, {})));
+    return m_archive.log->sync();
+}
 
 // What does not decode was never submitted here.
 std::vector<ledger::signed_transaction> committee_member::unordered() {

@@ -48,6 +48,7 @@ public:
     [[nodiscard]] std::size_t waiting() const override;
     net::awaitable<net::reply> serve(node_id from, net::request what) override;
     std::vector<ledger::signed_transaction> unordered() override;
+    result<void> finish() override;
     void stop() override;
     net::awaitable<void> join() override;
 

@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::string_view folder_prefix = "epoch-";
 constexpr std::size_t drop_batch = 4096;  // keys
-constexpr std::size_t records_a_page = 4096;
+constexpr std::size_t records_a_page = 4096, records_a_scan = 64;  // they may be large
 
 std::string folder_of(std::uint64_t epoch) { return std::string(folder_prefix) + std::to_string(epoch); }
 
@@ -58,6 +58,10 @@ result<std::shared_ptr<dag_log>> epoch_archive::closed(std::uint64_t epoch) {
 result<void> epoch_archive::keep_state(std::uint64_t epoch) {
     const auto name = folder_of(epoch);
     CHECK_OK(m_index.keep_copy(name));
+    {
+        const std::lock_guard lock(m_mutex);
+        m_state = {};  // it would keep the files of one that goes
+    }
     return m_index.drop_copies(name);
 }
 
@@ -75,18 +79,24 @@ result<bytes> epoch_archive::state_pieces(const state_request& what) {
     std::size_t size = 0;
     if (what.after) {
         std::vector<std::pair<bytes, bytes>> records;
-        TRY(auto some, copy->scan(in_family(state_family, {}), what.after->empty() ? bytes() : in_family(state_family, *what.after), records_a_page));
-        for (auto& [key, value] : some) {
-            size += key.size() + value.size();
-            if (!records.empty() && size > message_bytes_max) break;
-            records.emplace_back(bytes(key.begin() + 1, key.end()), std::move(value));
+        auto after = what.after->empty() ? bytes() : in_family(state_family, *what.after);
+        while (records.size() < records_a_page) {
+            TRY(auto some, copy->scan(in_family(state_family, {}), after, records_a_scan));
+            for (auto& [key, value] : some) {
+                size += key.size() + value.size();
+                if (!records.empty() && size > message_bytes_max) return wire::encode(records);
+                records.emplace_back(bytes(key.begin() + 1, key.end()), std::move(value));
+                after = std::move(key);
+            }
+            if (some.size() < records_a_scan) break;
         }
         return wire::encode(records);
     }
     std::vector<bytes> nodes;
     for (const auto& place : what.places) {
         TRY(auto node, copy->get(in_family(tree_family, place)));
-        if (!node) return error(errc::invalid, "no node of the tree stands there");
+        if (!node && nodes.empty()) return error(errc::invalid, "no node of the tree stands there");
+        if (!node) break;  // the next question begins with that one
         size += node->size();
         if (!nodes.empty() && size > message_bytes_max) break;
         nodes.push_back(std::move(*node));
@@ -114,6 +124,7 @@ result<void> epoch_archive::drop_before(std::uint64_t epoch) {
 result<void> epoch_archive::drop(std::uint64_t epoch) {
     CHECK_OK(drop_keys(epoch_family('D', epoch)));
     CHECK_OK(drop_keys(epoch_family('C', epoch)));
+    CHECK_OK(m_index.flush());
     const auto where = folder(epoch);
     TRY(const auto files, m_disk.list(where));
     for (const auto& file : files) CHECK_OK(m_disk.remove(where + "/" + file.name));

@@ -145,6 +145,9 @@ result<std::unique_ptr<machine>> machine::open(kv::store& on, const ledger::gene
     auto& at = made->m_parts->at;
     TRY(const auto restoring, on.get(restoring_key));
     made->m_restoring = restoring.has_value();
+    if (restoring) {
+        TRY(made->m_given_up, wire::decode<std::uint64_t>(*restoring));
+    }
     TRY(const auto silent, on.get(silent_key));
     if (silent) {
         TRY(made->m_silent_before, wire::decode<std::uint64_t>(*silent));
@@ -329,14 +332,14 @@ result<void> machine::drop_family(char family) {
     }
 }
 
-result<void> machine::begin_restore() {
+result<void> machine::begin_restore(std::uint64_t given_up) {
+    m_given_up = std::max(m_given_up, given_up);
     kv::batch mark;
-    mark.emplace(restoring_key, bytes(1, std::byte{1}));
+    mark.emplace(restoring_key, wire::encode(m_given_up));
     {
         std::unique_lock lock(m_mutex);
         m_certificate.reset();
         m_restoring = true;
-        m_restored_records = 0;
     }
     CHECK_OK(m_store.commit(mark));
     CHECK_OK(m_store.flush());
@@ -364,14 +367,10 @@ result<void> machine::restore_records(const std::vector<ledger::state_entry>& as
     } catch (const std::runtime_error& broken) {
         return error(errc::io, broken.what());
     }
-    CHECK_OK(m_store.commit(all));
-    m_restored_records += all.size();
-    return {};
+    return m_store.commit(all);
 }
 
-result<void> machine::finish_restore(const std::vector<ledger::state_certificate>& lasts, std::uint64_t records) {
-    if (m_restored_records != records)
-        return error(errc::corrupt, std::to_string(m_restored_records) + " records came, the tree has " + std::to_string(records));
+result<void> machine::finish_restore(const std::vector<ledger::state_certificate>& lasts) {
     const auto& last = lasts.back();
     position now;
     now.network = last.body.network;

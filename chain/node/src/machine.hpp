@@ -70,11 +70,13 @@ public:
     // The state of others instead of blocks (restore.hpp): begin, then nodes and records in pieces, finish. What is broken off in between
     // leaves restoring(), also after a crash, and is begun anew.
     [[nodiscard]] bool restoring() const noexcept { return m_restoring; }
-    result<void> begin_restore();
+    // `given_up`: the epoch in which this node was; again, after a crash too, the highest counts. It may have spoken in that one and those before.
+    result<void> begin_restore(std::uint64_t given_up);
+    [[nodiscard]] std::uint64_t given_up() const noexcept { return m_given_up; }
     result<void> restore_nodes(const std::vector<ledger::state_entry>& by_place);
     result<void> restore_records(const std::vector<ledger::state_entry>& ascending);  // errc::corrupt for what the nodes do not have
-    // `lasts`: the last certificates of all epochs up to the one at whose end that state stands, of so many records.
-    result<void> finish_restore(const std::vector<ledger::state_certificate>& lasts, std::uint64_t records);
+    // `lasts`: the last certificates of all epochs up to the one at whose end that state stands. REQUIRES: all its records came
+    result<void> finish_restore(const std::vector<ledger::state_certificate>& lasts);
     // The first epoch in which this node may make blocks: it may have made some before of which it does not know.
     [[nodiscard]] std::uint64_t silent_before() const noexcept { return m_silent_before; }
     result<void> be_silent_before(std::uint64_t epoch);  // durable
@@ -122,7 +124,7 @@ private:
     std::optional<indexed_range> m_index;
     bool m_broken = false;
     std::atomic<bool> m_restoring = false;
-    std::uint64_t m_restored_records = 0;
+    std::uint64_t m_given_up = 0;
     std::atomic<std::uint64_t> m_silent_before = 0;
 };
 

@@ -49,36 +49,50 @@ net::awaitable<result<std::vector<ledger::state_certificate>>> lasts_of(const re
 // One state, of one epoch's beginning, in pieces from whoever has it.
 class restoring {
 public:
-    restoring(const restore_sources& from, machine& to, std::vector<ledger::state_certificate> lasts)
-        : m_from(from), m_to(to), m_lasts(std::move(lasts)), m_last(m_lasts.back().body), m_whom(from.world.random().below(from.members.size())) {}
+    // `liars`: members who are asked no more; those who are caught join them.
+    restoring(const restore_sources& from, machine& to, std::vector<ledger::state_certificate> lasts, std::set<std::size_t>& liars)
+        : m_from(from), m_to(to), m_lasts(std::move(lasts)), m_last(m_lasts.back().body), m_liars(liars), m_whom(from.world.random().below(from.members.size())) {}
 
-    // errc::not_found: nobody has it any more.
+    // errc::not_found: it has gone. errc::corrupt: somebody lied, and it has to be begun anew.
     net::awaitable<result<void>> run() {
-        auto beginning = on_worker([this] { return m_to.begin_restore(); });
+        auto beginning = on_worker([this] { return m_to.begin_restore(m_to.given_up()); });
         auto done = co_await std::move(beginning);
         if (!done) co_return done;
         auto copying_tree = tree();
         done = co_await std::move(copying_tree);
         if (!done) co_return done;
-        auto copying_records = records();
+        auto copying_records = all_records();
         done = co_await std::move(copying_records);
         if (!done) co_return done;
-        auto ending = on_worker([this] { return m_to.finish_restore(m_lasts, m_leaves); });
+        auto ending = on_worker([this] { return m_to.finish_restore(m_lasts); });
         co_return co_await std::move(ending);
     }
 
 private:
+    struct wanted {
+        ledger::tree_place at;
+        std::size_t named_by = 0;  // who gave the node that names it
+    };
+
     template <class F>
     net::awaitable<result<void>> on_worker(F work) {
         auto job = patient_offload(m_from.world, m_from.workers, std::move(work));
         co_return co_await std::move(job);
     }
 
-    // Who has it not, or something else under its name, is passed over. Of f+1 who say that it is gone one is honest.
+    void turn() {
+        do m_whom = (m_whom + 1) % m_from.members.size();
+        while (m_liars.contains(m_whom) && m_liars.size() < m_from.members.size());
+    }
+
+    [[nodiscard]] bool one_is_honest(const std::set<std::size_t>& members) const { return members.size() > m_from.members.size() / 3; }  // f+1
+
+    // Who has it not, or something else under its name, is passed over.
     net::awaitable<result<void>> next_member(const error& why) {
-        if (why == errc::not_found) m_absent.insert(m_whom % m_from.members.size());
-        ++m_whom;
-        if (m_absent.size() > m_from.members.size() / 3) co_return error(errc::not_found, "the state at the end of epoch " + std::to_string(m_last.epoch));
+        if (why == errc::not_found) m_absent.insert(m_whom);
+        if (why == errc::corrupt || why == errc::protocol) m_liars.insert(m_whom);
+        turn();
+        if (one_is_honest(m_absent)) co_return error(errc::not_found, "the state at the end of epoch " + std::to_string(m_last.epoch));
         auto slept = co_await m_from.world.sleep_for(pause);
         co_return slept ? result<void>() : result<void>(std::move(slept).error());
     }
@@ -90,49 +104,74 @@ private:
         return what;
     }
 
+    // Each answer from another member, so that a slow one holds up its share only.
     net::awaitable<result<void>> tree() {
         if (m_last.state_root.is_zero()) co_return result<void>();
-        m_places.push_back(ledger::root_of(m_last.state_root));
+        m_places.push_back({ledger::root_of(m_last.state_root), m_whom});
         while (!m_places.empty()) {
             auto what = request();
             const auto count = std::min(nodes_a_request, m_places.size());
-            for (auto at = m_places.end() - static_cast<std::ptrdiff_t>(count); at != m_places.end(); ++at) what.places.push_back(at->where);
+            for (auto at = m_places.rbegin(); what.places.size() < count; ++at) what.places.push_back(at->at.where);
             auto asking = ask(m_from, m_whom, method::state, wire::encode(what));
             auto got = co_await std::move(asking);
             auto taken = got ? take_nodes(got->body, count) : result<std::vector<ledger::state_entry>>(got.error());
             if (!taken) {
+                CO_CHECK_OK(nothing_there(taken.error()));
                 auto passing = next_member(taken.error());
                 CO_CHECK_OK(co_await std::move(passing));
                 continue;
             }
+            m_denied.clear();
+            turn();
             auto storing = on_worker([this, nodes = std::make_shared<const std::vector<ledger::state_entry>>(std::move(*taken))] { return m_to.restore_nodes(*nodes); });
             CO_CHECK_OK(co_await std::move(storing));
         }
         co_return result<void>();
     }
 
-    // Of the newest `count` places, from the first of these on; what they name takes their place.
+    // A hash does not tell a leaf from an inner node, so a liar can name a node that does not exist. Of f+1 members who say so one is honest.
+    result<void> nothing_there(const error& why) {
+        if (why != errc::invalid) return {};
+        m_denied.insert(m_whom);
+        if (!one_is_honest(m_denied)) return {};
+        m_liars.insert(m_places.back().named_by);
+        return error(errc::corrupt, "a node of the tree was named that nobody has");
+    }
+
+    // Of the newest `count` places, the newest first; what they name takes their place.
     result<std::vector<ledger::state_entry>> take_nodes(byte_view body, std::size_t count) {
         TRY(auto nodes, wire::decode<std::vector<bytes>>(body));
         if (nodes.empty() || nodes.size() > count) return error(errc::protocol, "nodes of the tree");
-        const auto first = m_places.end() - static_cast<std::ptrdiff_t>(count);
         std::vector<ledger::state_entry> out;
-        std::vector<ledger::tree_place> below;
+        std::vector<wanted> below;
         std::uint64_t leaves = 0;
-        for (std::size_t i = 0; i < nodes.size(); ++i) {
-            const auto& at = first[static_cast<std::ptrdiff_t>(i)];
-            TRY(auto children, ledger::check_node(at, nodes[i]));
-            out.push_back({at.where, std::move(nodes[i])});
-            below.insert(below.end(), children.inner.begin(), children.inner.end());
+        for (auto& node : nodes) {
+            const auto& at = m_places[m_places.size() - 1 - out.size()].at;
+            TRY(auto children, ledger::check_node(at, node));
+            out.push_back({at.where, std::move(node)});
+            for (auto& child : children.inner) below.push_back({std::move(child), m_whom});
             leaves += children.leaves;
         }
         m_leaves += leaves;
-        m_places.erase(first, first + static_cast<std::ptrdiff_t>(out.size()));
+        m_places.resize(m_places.size() - out.size());
         m_places.insert(m_places.end(), below.begin(), below.end());
         return out;
     }
 
-    net::awaitable<result<void>> records() {
+    // Whoever leaves some out, or ends too early, cannot be told from who came before: once more then, from the beginning, beginning with another.
+    net::awaitable<result<void>> all_records() {
+        for (std::size_t pass = 0; pass <= m_from.members.size(); ++pass) {
+            std::uint64_t count = 0;
+            auto copying = records(count);
+            CO_CHECK_OK(co_await std::move(copying));
+            if (count == m_leaves) co_return result<void>();
+            turn();
+        }
+        co_return error(errc::corrupt, "fewer records came than the tree has leaves");
+    }
+
+    // In one pass each comes once, since they ascend, and is one of the tree's: so it is their number that shows whether all came.
+    net::awaitable<result<void>> records(std::uint64_t& count) {
         for (bytes after;;) {
             auto what = request();
             what.after = after;
@@ -149,6 +188,7 @@ private:
                 taken = co_await std::move(storing);
             }
             if (taken) {
+                count += some->size();
                 after = some->back().key;
                 continue;
             }
@@ -158,7 +198,6 @@ private:
         }
     }
 
-    // An end that comes too early is no lie that can be told from another's: the count shows it.
     [[nodiscard]] static result<void> check_order(const std::vector<ledger::state_entry>& page, const bytes& after) {
         const bytes* last = &after;
         for (const auto& record : page) {
@@ -172,9 +211,11 @@ private:
     machine& m_to;
     const std::vector<ledger::state_certificate> m_lasts;
     const ledger::certificate_body& m_last;
+    std::set<std::size_t>& m_liars;
     std::size_t m_whom;
-    std::set<std::size_t> m_absent;             // members who have it not
-    std::vector<ledger::tree_place> m_places;   // to be fetched
+    std::set<std::size_t> m_absent;   // members who have it not
+    std::set<std::size_t> m_denied;   // who say that the newest place has no node
+    std::vector<wanted> m_places;     // to be fetched
     std::uint64_t m_leaves = 0;
 };
 
@@ -182,13 +223,15 @@ private:
 
 net::awaitable<result<void>> restore_state(const restore_sources& from, machine& to, ledger::committee first) {
     const auto network = to.applied().network;
+    std::set<std::size_t> liars;
     for (std::size_t whom = from.world.random().below(from.members.size());; ++whom) {
         ledger::trust known(network, first);
         auto asking = lasts_of(from, whom, known);
         auto lasts = co_await std::move(asking);
-        if (lasts && !lasts->empty()) {
+        // Whoever is behind, or says so, cannot lead back into an epoch in which this node has been.
+        if (lasts && !lasts->empty() && lasts->back().body.next.epoch > to.given_up()) {
             log::info("chain", "fetching the state at the end of epoch {}, height {}", lasts->back().body.epoch, lasts->back().body.height.value);
-            restoring one(from, to, std::move(*lasts));
+            restoring one(from, to, std::move(*lasts), liars);
             auto running = one.run();
             auto done = co_await std::move(running);
             if (done) co_return done;

@@ -303,9 +303,12 @@ net::awaitable<void> validator_node::run() {
             auto restoring = restore();
             auto restored = co_await std::move(restoring);
             if (!restored) co_return fail(std::move(restored).error());
+        }
+        if (epoch_is_over()) {
             auto changing = change_epoch();
             auto changed = co_await std::move(changing);
             if (!changed) co_return fail(std::move(changed).error());
+            continue;  // its log may have led to its end as well
         }
         auto waiting = m_ordering->next();
         auto next = co_await std::move(waiting);
@@ -313,7 +316,7 @@ net::awaitable<void> validator_node::run() {
         if (next->behind) {
             m_ordering->stop();
             co_await m_ordering->join();
-            const auto give_up = [this] { return m_machine->begin_restore(); };
+            const auto give_up = [this] { return m_machine->begin_restore(m_epoch); };
             auto job = patient_offload(m_on.world, m_on.workers, give_up);
             auto begun = co_await std::move(job);
             if (!begun) co_return fail(std::move(begun).error());
@@ -326,10 +329,6 @@ net::awaitable<void> validator_node::run() {
         if (!done) co_return fail(std::move(done).error());
         m_height_gauge.set(static_cast<std::int64_t>(certificate().body.height.value));
         for (const auto& [digest, outcome] : *done) m_waiting.tell(digest, outcome);
-        if (!epoch_is_over()) continue;
-        auto changing = change_epoch();
-        auto changed = co_await std::move(changing);
-        if (!changed) co_return fail(std::move(changed).error());
     }
 }
 
@@ -339,7 +338,10 @@ net::awaitable<result<void>> validator_node::change_epoch() {
     old->stop();
     co_await old->join();
     const auto waiting = old->unordered();
-    const auto work = [this] { return recover(); };
+    const auto work = [this, old]() -> result<void> {
+        CHECK_OK(old->finish());
+        return recover();
+    };
     auto job = patient_offload(m_on.world, m_on.workers, work);
     auto opened = co_await std::move(job);
     if (!opened) co_return opened;

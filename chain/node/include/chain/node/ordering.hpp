@@ -55,7 +55,9 @@ public:
     virtual void contribute(block_height height, signature over_certificate) = 0;
     // The state is certified up to here: signatures for it need not travel any more. Any thread.
     virtual void certified(block_height) {}
-    // After stop() and join(): what was submitted and has not come out, for the next epoch.
+    // After stop() and join(): all that it accepted is durable. Blocking.
+    virtual result<void> finish() { return {}; }
+    // Then: what was submitted and has not come out, for the next epoch.
     virtual std::vector<ledger::signed_transaction> unordered() { return {}; }
     virtual result<bytes> encoded_block(block_height height, const block_place& where) = 0;  // blocking; any thread
     [[nodiscard]] virtual std::size_t waiting() const = 0;
